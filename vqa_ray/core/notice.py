@@ -1,0 +1,61 @@
+"""What is told of a defect: the incident as a record, and the notice that alert channels are given."""
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from vqa_ray.core.reading import Severity
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """A defect with a start and an end, in media time and in wall time.
+
+    start_s, end_s: seconds on the stream's timeline (file: since its first video PTS), of the first bad and the
+    first good frame; end_s is None while it lasts. start_pts_s: the timestamp in the container, None if unknown.
+    value: the worst reading so far, in `unit`. incident_id is the same whoever finds it: it is made of stream,
+    detector, part and start only.
+    """
+
+    incident_id: str
+    stream_id: str
+    detector: str
+    severity: Severity
+    start_s: float
+    end_s: float | None
+    start_utc: datetime
+    end_utc: datetime | None
+    value: float
+    unit: str
+    part: str = ""
+    start_pts_s: float | None = None
+    reason: str = ""  # words of the detector or the source, for a person
+    labels: dict[str, str] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether it lasts."""
+        return self.end_s is None
+
+
+class NoticeKind(enum.StrEnum):
+    """What happened to the incident."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    CLOSED = "closed"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What alert channels are told, at least once; `key` is the same for each telling, so that repeats can be dropped."""
+
+    kind: NoticeKind
+    incident: Incident
+    noticed_utc: datetime
+    sequence: int = 0  # of a CHANGED notice; 0 for the others
+
+    @property
+    def key(self) -> str:
+        """Idempotency key: incident, kind and, for a change, its number."""
+        suffix = f":{self.sequence}" if self.kind is NoticeKind.CHANGED else ""
+        return f"{self.incident.incident_id}:{self.kind.value}{suffix}"

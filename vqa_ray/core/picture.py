@@ -1,0 +1,106 @@
+"""One decoded picture as detectors see it: the luma plane in place, and derived images made once.
+
+Derived images are computed by whoever asks first and shared by all detectors of the stream.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[Any]
+SMALL_PIXELS = 320 * 180
+
+
+def reduction(width: int, height: int) -> int:
+    """The whole factor by which a picture is reduced to about 320x180 pixels, at least 1.
+
+    A whole factor keeps OpenCV's INTER_AREA on its fast path, and the blocks of the small luma on pixel borders.
+    """
+    return max(1, round((width * height / SMALL_PIXELS) ** 0.5))
+
+
+class Picture:
+    """A view of one frame. Planes are read in place: detectors never write to them nor keep them.
+
+    luma: (height, width), uint8, or uint16 with `bit_depth` significant low bits. Rows may be strided.
+    full_range: black is 0 rather than 16 (of 255); interlaced: two fields woven into the frame;
+    key: an intra picture that starts a GOP; corrupt: libav says that it was decoded with errors.
+    chroma: gives the two chroma planes (height', width'), same depth, or None without colour.
+    before: the small luma (uint8) of the picture before it on the same connection and of the same size, or None.
+    """
+
+    __slots__ = (
+        "_chroma", "_difference", "_small", "at_s", "before", "bit_depth", "corrupt", "full_range",
+        "interlaced", "key", "luma", "until_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        luma: Plane,
+        *,
+        at_s: float,
+        until_s: float,
+        bit_depth: int = 8,
+        full_range: bool = False,
+        interlaced: bool = False,
+        key: bool = False,
+        corrupt: bool = False,
+        chroma: Callable[[], tuple[Plane, Plane] | None] | None = None,
+        before: Plane | None = None,
+    ) -> None:
+        self.luma = luma
+        self.at_s = at_s
+        self.until_s = until_s
+        self.bit_depth = bit_depth
+        self.full_range = full_range
+        self.interlaced = interlaced
+        self.key = key
+        self.corrupt = corrupt
+        self.before = before
+        self._chroma = chroma
+        self._small: Plane | None = None
+        self._difference: Plane | None = None
+
+    @property
+    def small(self) -> Plane:
+        """The luma at about 320x180, (h, w) uint8, each pixel the mean of a whole block of pixels."""
+        if self._small is None:
+            self._small = shrink(self.luma, self.bit_depth)
+        return self._small
+
+    @property
+    def difference(self) -> Plane | None:
+        """|small - small of the picture before|, (h, w) uint8; None at the first picture of its kind."""
+        if self._difference is None and self.before is not None and self.before.shape == self.small.shape:
+            self._difference = cv2.absdiff(self.small, self.before)
+        return self._difference
+
+    @property
+    def chroma(self) -> tuple[Plane, Plane] | None:
+        """The chroma planes U and V as they are stored, or None for a grey picture."""
+        return self._chroma() if self._chroma is not None else None
+
+    @property
+    def black_level(self) -> int:
+        """Black in 8-bit units: 16 in limited range, 0 in full range (ITU-R BT.601, BT.709)."""
+        return 0 if self.full_range else 16
+
+    @property
+    def white_level(self) -> int:
+        """White in 8-bit units: 235 in limited range, 255 in full range."""
+        return 255 if self.full_range else 235
+
+
+def shrink(plane: Plane, bit_depth: int = 8) -> Plane:
+    """`plane` reduced by a whole factor to about 320x180 pixels, as uint8; (h, w) -> (h // k, w // k)."""
+    height, width = plane.shape
+    k = reduction(width, height)
+    if k > 1:
+        w, h = max(1, width // k), max(1, height // k)
+        plane = cv2.resize(plane[: h * k, : w * k], (w, h), interpolation=cv2.INTER_AREA)
+    if bit_depth > 8:
+        plane = (plane >> (bit_depth - 8)).astype(np.uint8)
+    return np.ascontiguousarray(plane)
