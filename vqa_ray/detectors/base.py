@@ -1,20 +1,39 @@
 """What a detector is: a declared spec (options with default, range and meaning) and a class with one method."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
 
-from vqa_ray.core.reading import Input, Reading, Seconds, Severity
+from vqa_ray.core.reading import Input, Reading, Severity
 
 NOTHING: tuple[Reading, ...] = ()
 
+RaiseAfter = Annotated[
+    float, msgspec.Meta(ge=0, le=86400, description="seconds that it must be bad before an incident opens")
+]
+ClearAfter = Annotated[
+    float, msgspec.Meta(ge=0, le=86400, description="seconds that it must be good before the incident closes")
+]
+MergeGap = Annotated[
+    float, msgspec.Meta(ge=0, le=86400, description="a good stretch up to this long does not restart raise_after_s")
+]
+SeverityOf = Annotated[Severity, msgspec.Meta(description="severity of its incidents")]
+
 
 class Detector(Protocol):
-    """The state of one detector on one connection of one stream; made anew after each reconnect."""
+    """The state of one detector on one connection of one stream; made anew after each reconnect.
+
+    Readings of one detector and part come in time order and never overlap. They may be late by up to about a second:
+    a detector that needs the next frames to judge this one holds its reading back.
+    """
 
     def read(self, item: Any, /) -> Sequence[Reading]:
         """What it says of `item` (the type that its spec's `input` names), in time order; often nothing or one."""
+        ...
+
+    def finish(self) -> Sequence[Reading]:
+        """What it still holds back when no item follows; called once, at the end of the connection."""
         ...
 
 
@@ -28,12 +47,21 @@ class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     input: ClassVar[Input]
     unit: ClassVar[str]  # of Reading.value
     hidden_by: ClassVar[tuple[str, ...]] = ()  # ids of the root causes that hide this one
+    lower_is_worse: ClassVar[bool] = False  # whether the worst reading is the smallest value
 
-    raise_after_s: Seconds = 1.0
-    clear_after_s: Seconds = 1.0
-    merge_gap_s: Seconds = 0.0
-    severity: Severity = Severity.MAJOR
+    raise_after_s: RaiseAfter = 1.0
+    clear_after_s: ClearAfter = 1.0
+    merge_gap_s: MergeGap = 0.0
+    severity: SeverityOf = Severity.MAJOR
 
     def build(self) -> Detector:
         """A fresh detector with these options."""
         raise TypeError(f"{type(self).__name__} declares no detector")
+
+
+class Immediate:
+    """Base of detectors that hold nothing back."""
+
+    def finish(self) -> Sequence[Reading]:
+        """Nothing is held back."""
+        return NOTHING

@@ -1,0 +1,51 @@
+"""pts_gap: media is missing: timestamps go on later than where the packet before ended."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, Severity
+from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
+from vqa_ray.detectors.timestamps import Presentation, Told
+
+
+class PtsGapSpec(DetectorSpec, frozen=True, kw_only=True):
+    """A hole in the timestamps that is short enough to be missing media; holes in picture and sound are one fault."""
+
+    id: ClassVar[str] = "pts_gap"
+    input: ClassVar[Input] = Input.PACKET
+    unit: ClassVar[str] = "s"
+    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
+
+    raise_after_s: RaiseAfter = 0.0
+    severity: SeverityOf = Severity.MINOR
+    min_gap_s: Annotated[
+        float, msgspec.Meta(ge=0, le=3600, description="holes shorter than this are jitter or single lost frames")
+    ] = 0.5
+
+    def build(self) -> "PtsGapDetector":
+        """A fresh detector with these options."""
+        return PtsGapDetector(self)
+
+
+class PtsGapDetector(Immediate):
+    """Follows each track, and tells all of them on one line of time."""
+
+    def __init__(self, spec: PtsGapSpec) -> None:
+        self._min_gap_s = spec.min_gap_s
+        self._tracks: dict[int, Presentation] = {}
+        self._told = Told()
+
+    def read(self, packet: PacketInfo) -> Sequence[Reading]:
+        """Bad from the end of what came before the gap to where it goes on; `value` is the length of the hole."""
+        track = self._tracks.get(packet.stream)
+        if track is None:
+            track = self._tracks[packet.stream] = Presentation()
+        before_s = track.end_s
+        at_s = track.place(packet)
+        if at_s is None:
+            return NOTHING
+        if packet.continuity is Continuity.GAP and packet.gap_s >= self._min_gap_s and before_s is not None:
+            return self._told.fault(before_s, at_s, packet.gap_s)
+        return self._told.steady(at_s)
