@@ -14,6 +14,7 @@ import yaml
 from msgspec import UNSET, Meta, UnsetType
 
 from vqa_ray.core import refusal
+from vqa_ray.core.source import ReconnectOptions
 from vqa_ray.core.urls import redact
 from vqa_ray.detectors.base import DetectorSpec
 from vqa_ray.detectors.profiles import LIVE as LIVE_OPTIONS
@@ -40,11 +41,13 @@ def _partial(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 if TYPE_CHECKING:
     DetectorChanges: TypeAlias = msgspec.Struct
     SourceChanges: TypeAlias = msgspec.Struct
+    ReconnectChanges: TypeAlias = msgspec.Struct
     DetectorSet: TypeAlias = msgspec.Struct
     ChannelSpec: TypeAlias = Any
 else:
     ChannelSpec = Union[CHANNELS]  # noqa: UP007  (of a tuple)
     SourceChanges = _partial(SourceOptions)
+    ReconnectChanges = _partial(ReconnectOptions)
     DetectorChanges = msgspec.defstruct(
         "DetectorChanges",
         [(spec.id, bool | _partial(spec) | None | UnsetType, UNSET) for spec in SPECS],
@@ -64,6 +67,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     live: bool  # extends the shipped `live`: made for inputs without end, never opens a local file
     detectors: DetectorSet
     source: SourceOptions
+    reconnect: ReconnectOptions = ReconnectOptions()
 
     @property
     def specs(self) -> tuple[DetectorSpec, ...]:
@@ -87,10 +91,11 @@ class ProfileSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     extends: str = "live"
     detectors: DetectorChanges = DetectorChanges()
     source: SourceChanges = SourceChanges()
+    reconnect: ReconnectChanges = ReconnectChanges()
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One input to watch; `detectors` and `source` change its profile for this stream alone.
+    """One input to watch; `detectors`, `source` and `reconnect` change its profile for this stream alone.
 
     url: a file or any live input; `${NAME}` in it is taken from the environment when it is opened.
     profile: None takes the fleet's, or else `live` for a live input and `qc` for a file.
@@ -103,6 +108,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     labels: dict[str, str] = {}
     detectors: DetectorChanges = DetectorChanges()
     source: SourceChanges = SourceChanges()
+    reconnect: ReconnectChanges = ReconnectChanges()
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
 
 
@@ -183,7 +189,7 @@ def profile_for(fleet: FleetSpec, stream: StreamSpec) -> Profile:
 def _profile(fleet: FleetSpec, stream: StreamSpec, at: refusal.Path) -> Profile:
     live = is_live(stream.url)
     name = stream.profile or fleet.profile or ("live" if live else "qc")
-    profile = _changed(resolve_profile(fleet, name, at=(*at, "profile")), stream.detectors, stream.source, at)
+    profile = _changed(resolve_profile(fleet, name, at=(*at, "profile")), stream, at)
     if profile.live and not live:
         raise _PlacedError(
             (*at, "url"), f"profile {name!r} opens no local file; take `qc` or a profile that extends it"
@@ -205,23 +211,26 @@ def resolve_profile(fleet: FleetSpec, name: str, *, at: refusal.Path = ("profile
     profile = _SHIPPED[name]
     for name in reversed(chain):
         spec = fleet.profiles[name]
-        profile = _changed(profile, spec.detectors, spec.source, ("profiles", name))
+        profile = _changed(profile, spec, ("profiles", name))
     return msgspec.structs.replace(profile, name=name)
 
 
-def _changed(profile: Profile, detectors: DetectorChanges, source: SourceChanges, at: refusal.Path) -> Profile:
-    """`profile` with the fields applied that the changes hold."""
-    if options := _given(source):
+def _changed(profile: Profile, spec: ProfileSpec | StreamSpec, at: refusal.Path) -> Profile:
+    """`profile` with the fields applied that `spec` changes."""
+    if options := _given(spec.reconnect):
+        options = msgspec.structs.asdict(profile.reconnect) | options
+        profile = msgspec.structs.replace(profile, reconnect=_made(ReconnectOptions, options, (*at, "reconnect")))
+    if options := _given(spec.source):
         options = msgspec.structs.asdict(profile.source) | options
         changed = _made(SourceOptions, options, (*at, "source"))
         if profile.live and "file" in (changed.protocols or ()):
             raise _PlacedError((*at, "source", "protocols"), "a live profile never opens 'file'; extend `qc` instead")
         profile = msgspec.structs.replace(profile, source=changed)
-    if changes := _given(detectors):
+    if changes := _given(spec.detectors):
         detectors = {spec.id: getattr(profile.detectors, spec.id) for spec in SPECS}
-        for spec in SPECS:
-            if spec.id in changes:
-                detectors[spec.id] = _detector(spec, detectors[spec.id], changes[spec.id], (*at, "detectors", spec.id))
+        for kind in SPECS:
+            if kind.id in changes:
+                detectors[kind.id] = _detector(kind, detectors[kind.id], changes[kind.id], (*at, "detectors", kind.id))
         profile = msgspec.structs.replace(profile, detectors=DetectorSet(**detectors))
     return profile
 

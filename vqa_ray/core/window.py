@@ -1,6 +1,6 @@
 """One second of one stream's readings, rolled up: the rows of the metrics table."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -28,3 +28,111 @@ class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
     bad_share: float
     coverage: float
     epoch: int = 0
+
+
+class Tally:
+    """Readings of one detector (and part) in the second that is under way. Called for every reading: kept flat."""
+
+    __slots__ = ("bad", "count", "end_s", "max", "min", "start_s", "sum")
+
+    def __init__(self, at_s: float) -> None:
+        self.restart(at_s)
+
+    def restart(self, at_s: float) -> None:
+        """Begin the second that holds `at_s`."""
+        self.start_s = at_s // WINDOW_S * WINDOW_S
+        self.end_s = self.start_s + WINDOW_S
+        self.count = 0
+        self.bad = 0
+        self.sum = 0.0
+        self.min = float("inf")
+        self.max = float("-inf")
+
+    def add(self, value: float, bad: bool) -> None:
+        """Count one reading."""
+        self.count += 1
+        self.sum += value
+        self.bad += bad
+        if value < self.min:
+            self.min = value
+        if value > self.max:
+            self.max = value
+
+
+class Rollup:
+    """All windows of one stream; a detector that answers late has windows that are complete late."""
+
+    def __init__(self, stream_id: str, origin_utc: datetime, epoch: int = 0) -> None:
+        self.stream_id = stream_id
+        self.origin_utc = origin_utc
+        self.epoch = epoch
+        self._tallies: dict[tuple[str, str], Tally] = {}
+
+    def add(self, detector: str, reading: Reading, coverage: Callable[[float], float]) -> WindowRow | None:
+        """Count a reading; gives the second before it when this is the first of another one."""
+        key = detector, reading.part
+        tally = self._tallies.get(key)
+        row = None
+        if tally is None:
+            tally = self._tallies[key] = Tally(reading.at_s)
+        elif not tally.start_s <= reading.at_s < tally.end_s:
+            row = self._row(key, tally, coverage)
+            tally.restart(reading.at_s)
+        tally.add(reading.value, reading.bad)
+        return row
+
+    def finish(self, coverage: Callable[[float], float]) -> list[WindowRow]:
+        """What is under way, as rows; nothing is left."""
+        rows = [self._row(key, tally, coverage) for key, tally in self._tallies.items() if tally.count]
+        self._tallies.clear()
+        return rows
+
+    def _row(self, key: tuple[str, str], tally: Tally, coverage: Callable[[float], float]) -> WindowRow:
+        return WindowRow(
+            stream_id=self.stream_id,
+            detector=key[0],
+            part=key[1],
+            start_utc=self.origin_utc + timedelta(seconds=tally.start_s),
+            start_s=tally.start_s,
+            count=tally.count,
+            min=tally.min,
+            mean=tally.sum / tally.count,
+            max=tally.max,
+            bad_share=tally.bad / tally.count,
+            coverage=coverage(tally.start_s),
+            epoch=self.epoch,
+        )
+
+
+class Coverage:
+    """Frames that came and frames that were analysed, by second; remembers the last few seconds."""
+
+    REMEMBERED = 8
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, list[int]] = {}
+        self.came = 0
+        self.analysed = 0
+
+    def count(self, at_s: float, came: int, analysed: int) -> None:
+        """`came` frames were there at `at_s`, `analysed` of them were looked at."""
+        self.came += came
+        self.analysed += analysed
+        second = int(at_s // WINDOW_S)
+        cell = self._seconds.get(second)
+        if cell is None:
+            cell = self._seconds[second] = [0, 0]
+            while len(self._seconds) > self.REMEMBERED:
+                del self._seconds[min(self._seconds)]
+        cell[0] += came
+        cell[1] += analysed
+
+    def of(self, start_s: float) -> float:
+        """Share of the frames of the second at `start_s` that was analysed; 1 for a second without frames."""
+        came, analysed = self._seconds.get(int(start_s // WINDOW_S), (0, 0))
+        return analysed / came if came else 1.0
+
+    @property
+    def total(self) -> float:
+        """Share of all frames that was analysed; 1 before the first."""
+        return self.analysed / self.came if self.came else 1.0

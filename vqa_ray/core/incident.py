@@ -1,0 +1,169 @@
+"""All incidents of one stream: holds, root causes, identities. Pure: time comes with the readings.
+
+A root cause hides what follows from it (no signal hides black, freeze and silence; black hides freeze), as
+Alertmanager's inhibition does, but by overlap in media time, since detectors answer with different delays.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from vqa_ray.core.hold import Edge, Hold, HoldState, Phase, Rule
+from vqa_ray.core.notice import Incident, NoticeKind
+from vqa_ray.core.reading import Reading
+
+Transition = tuple[NoticeKind, Incident]
+
+
+class BookState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next owner of a stream needs to go on with its incidents: a few KB."""
+
+    origin_utc: datetime
+    holds: tuple[HoldState, ...]
+    incidents: tuple[Incident, ...]
+
+
+class IncidentBook:
+    """The incidents of one stream.
+
+    `step` takes the readings of one detector in time order and returns what opened and closed. Opened and closed
+    alternate strictly for each detector and part.
+    """
+
+    def __init__(
+        self, stream_id: str, rules: Iterable[Rule], origin_utc: datetime, labels: dict[str, str] | None = None
+    ) -> None:
+        self.stream_id = stream_id
+        self.origin_utc = origin_utc
+        self.labels = dict(labels or {})
+        self.pts_minus_at_s: float | None = None  # from timeline to container timestamps, of this connection
+        self._rules = {rule.detector: rule for rule in rules}
+        self._holds: dict[tuple[str, str], Hold] = {}
+        self._incidents: dict[tuple[str, str], Incident] = {}
+        self._hides = {cause: [r.detector for r in self._rules.values() if cause in r.hidden_by] for cause in self._rules}
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """Incidents that last, oldest first."""
+        return sorted(self._incidents.values(), key=lambda i: (i.start_s, i.detector, i.part))
+
+    def active(self, detector: str, part: str = "") -> bool:
+        """Whether a good reading matters: False when a hold is quiet, which is nearly always."""
+        hold = self._holds.get((detector, part))
+        return hold is not None and hold.phase is not Phase.QUIET
+
+    def step(self, detector: str, readings: Iterable[Reading]) -> list[Transition]:
+        """Take readings of one detector, in time order; what opened and closed."""
+        out: list[Transition] = []
+        for reading in readings:
+            hold = self._holds.get((detector, reading.part))
+            if hold is None:
+                if not reading.bad:
+                    continue
+                hold = self._holds[detector, reading.part] = Hold(self._rules[detector], reading.part)
+            elif not reading.bad and hold.phase is Phase.QUIET:
+                continue
+            out += self._take(hold, reading)
+        return out
+
+    def interrupt(self) -> list[Transition]:
+        """The connection ended: pending runs are judged by what was seen, open incidents stay open."""
+        return [t for hold in self._sorted() for t in self._record(hold, hold.interrupt())]
+
+    def finish(self) -> list[Transition]:
+        """The media ended: everything that is open closes with the end of its last bad frame."""
+        return [t for hold in self._sorted() for t in self._record(hold, hold.finish())]
+
+    def close_detectors(self, detectors: Iterable[str]) -> list[Transition]:
+        """These detectors watch no longer: what they have open closes where it was last seen bad."""
+        gone = set(detectors)
+        return [
+            t for hold in self._sorted() if hold.rule.detector in gone for t in self._record(hold, hold.finish())
+        ]  # fmt: skip
+
+    def state(self) -> BookState:
+        """Everything as a value."""
+        holds = tuple(hold.state() for hold in self._sorted() if hold.phase is not Phase.QUIET)
+        return BookState(origin_utc=self.origin_utc, holds=holds, incidents=tuple(self.open_incidents))
+
+    def resume(self, state: BookState) -> None:
+        """Continue from a value that `state` gave; rules may have changed meanwhile, unknown detectors are left out."""
+        self.origin_utc = state.origin_utc
+        for saved in state.holds:
+            if saved.detector in self._rules:
+                hold = self._holds[saved.detector, saved.part] = Hold(self._rules[saved.detector], saved.part)
+                hold.resume(saved)
+        for incident in state.incidents:
+            if incident.detector in self._rules:
+                self._incidents[incident.detector, incident.part] = incident
+
+    def _sorted(self) -> Iterator[Hold]:
+        return (self._holds[key] for key in sorted(self._holds))
+
+    def _take(self, hold: Hold, reading: Reading) -> list[Transition]:
+        if reading.bad and not hold.is_open and self._hidden(hold.rule, reading):
+            hold.mask(reading.until_s)
+            return []
+        out = self._record(hold, hold.step(reading))
+        if any(kind is NoticeKind.OPENED for kind, _ in out):
+            out += self._take_over(hold)
+        return out
+
+    def _hidden(self, rule: Rule, reading: Reading) -> bool:
+        return any(
+            hold.covers(reading.at_s, reading.until_s)
+            for cause in rule.hidden_by
+            for (detector, _), hold in self._holds.items()
+            if detector == cause
+        )
+
+    def _take_over(self, cause: Hold) -> list[Transition]:
+        hidden = set(self._hides.get(cause.rule.detector, ()))
+        return [
+            t
+            for hold in self._sorted()
+            if hold.rule.detector in hidden
+            for t in self._record(hold, hold.take_over(cause.start_s), f"taken over by {cause.rule.detector}")
+        ]
+
+    def _record(self, hold: Hold, edges: list[Edge], reason: str = "") -> list[Transition]:
+        return [self._opened(hold) if edge is Edge.OPENED else self._closed(hold, reason) for edge in edges]
+
+    def _opened(self, hold: Hold) -> Transition:
+        start_utc = self._utc(hold.start_s)
+        rule = hold.rule
+        incident = Incident(
+            incident_id=incident_id(self.stream_id, rule.detector, hold.part, start_utc),
+            stream_id=self.stream_id,
+            detector=rule.detector,
+            part=hold.part,
+            severity=rule.severity,
+            start_s=hold.start_s,
+            end_s=None,
+            start_utc=start_utc,
+            end_utc=None,
+            start_pts_s=None if self.pts_minus_at_s is None else hold.start_s + self.pts_minus_at_s,
+            value=hold.value,
+            unit=rule.unit,
+            labels=self.labels,
+        )
+        self._incidents[rule.detector, hold.part] = incident
+        return NoticeKind.OPENED, incident
+
+    def _closed(self, hold: Hold, reason: str) -> Transition:
+        incident = self._incidents.pop((hold.rule.detector, hold.part))
+        closed = msgspec.structs.replace(
+            incident, end_s=hold.end_s, end_utc=self._utc(hold.end_s), value=hold.value, reason=reason or incident.reason
+        )
+        return NoticeKind.CLOSED, closed
+
+    def _utc(self, at_s: float) -> datetime:
+        return (self.origin_utc + timedelta(seconds=at_s)).astimezone(UTC)
+
+
+def incident_id(stream_id: str, detector: str, part: str, start_utc: datetime) -> str:
+    """The same 16 hexadecimal digits whoever finds it: no epoch, worker or random part; start to the millisecond."""
+    words = (stream_id, detector, part, start_utc.astimezone(UTC).isoformat(timespec="milliseconds"))
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]

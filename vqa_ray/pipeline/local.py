@@ -1,0 +1,167 @@
+"""One input without a cluster: what `vqa analyze` and `vqa_ray.analyze` do."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+
+import msgspec
+
+from vqa_ray.config import LIVE, QC, Profile, StreamSpec
+from vqa_ray.core.incident import Transition
+from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.core.picture import Picture
+from vqa_ray.core.reading import Reading
+from vqa_ray.core.timeline import Timeline
+from vqa_ray.core.window import WindowRow
+from vqa_ray.media.source import Connection, EndOfMedia, is_live, open_source
+from vqa_ray.pipeline.analysis import Analysis
+from vqa_ray.pipeline.stream import LOOK_S, StreamRun, Told
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """A reading and the id of the detector that made it."""
+
+    detector: str
+    reading: Reading
+
+
+OnProgress = Callable[[float, float | None], None]
+
+
+def analyze(
+    url: str,
+    *,
+    profile: Profile | str | None = None,
+    stream_id: str | None = None,
+    readings: bool = False,
+    duration_s: float | None = None,
+    on_progress: OnProgress | None = None,
+    on_rows: Callable[[list[WindowRow]], None] | None = None,
+) -> Iterator[Incident | Measured]:
+    """Watch one input in this process and give what is found, as it is found.
+
+    An incident comes when it opens (`end_s` is None) and, as the same `incident_id`, again when it closes. With
+    `readings`, everything that detectors say comes too. A file is analysed completely, as fast as possible; a live
+    input for `duration_s` seconds, or until the caller stops. profile: a shipped one's name or a Profile; None takes
+    `qc` for a file and `live` for a live input. on_progress is given the position and the length in seconds (None if
+    unknown). Raises SourceError when a file cannot be opened or read; a live input is tried again.
+    """
+    chosen = _profile(profile, url)
+    name = stream_id or "input"
+    if is_live(url):
+        yield from _live(StreamSpec(id=name, url=url), chosen, readings, duration_s, on_progress, on_rows)
+    else:
+        yield from _file(url, chosen, name, readings, duration_s, on_progress, on_rows)
+
+
+def _profile(profile: Profile | str | None, url: str) -> Profile:
+    if profile is None:
+        return LIVE if is_live(url) else QC
+    if isinstance(profile, str):
+        from vqa_ray.config import FleetSpec, resolve_profile
+
+        return resolve_profile(FleetSpec(), profile)
+    return profile
+
+
+def _file(
+    url: str,
+    profile: Profile,
+    name: str,
+    readings: bool,
+    duration_s: float | None,
+    on_progress: OnProgress | None,
+    on_rows: Callable[[list[WindowRow]], None] | None,
+) -> Iterator[Incident | Measured]:
+    said: list[Incident | Measured] = []
+    analysis = Analysis(
+        name,
+        profile.specs,
+        origin_utc=datetime.now(UTC),
+        on_rows=on_rows,
+        on_reading=(lambda detector, reading: said.append(Measured(detector, reading))) if readings else None,
+    )
+    timeline = Timeline()
+    timeline.connect(0.0)
+    with closing(open_source(url, profile.source, timeline, live=False)) as connection:
+        analysis.connected()
+        for found in _until_end(connection, analysis, duration_s, on_progress):
+            yield from said
+            said.clear()
+            yield from (incident for _, incident in found)
+    found = analysis.finish()
+    yield from said
+    yield from (incident for _, incident in found)
+
+
+def _until_end(
+    connection: Connection, analysis: Analysis, duration_s: float | None, on_progress: OnProgress | None
+) -> Iterator[list[Transition]]:
+    """Read to the end, or to `duration_s`; what each packet brought about."""
+    at_s = 0.0
+    while True:
+        try:
+            items = connection.read()
+        except EndOfMedia:
+            return
+        found: list[Transition] = []
+        for item in items:
+            found += analysis.feed(item)
+            if isinstance(item, Picture):
+                at_s = item.until_s
+                analysis.coverage.count(item.at_s, 1, 1)
+                if on_progress is not None:
+                    on_progress(at_s, connection.info.duration_s)
+        yield found
+        if duration_s is not None and at_s >= duration_s:
+            return
+
+
+def _live(
+    stream: StreamSpec,
+    profile: Profile,
+    readings: bool,
+    duration_s: float | None,
+    on_progress: OnProgress | None,
+    on_rows: Callable[[list[WindowRow]], None] | None,
+) -> Iterator[Incident | Measured]:
+    said: queue.SimpleQueue[Incident | Measured] = queue.SimpleQueue()
+
+    def tell(told: Told) -> None:
+        said.put(told.notice.incident)
+
+    run = StreamRun(stream, profile, tell=tell, windows=on_rows)
+    if readings:
+        run.analysis.listen(lambda detector, reading: said.put(Measured(detector, reading)))
+    run.start()
+    began_s = time.monotonic()
+    try:
+        while run.running:
+            elapsed_s = time.monotonic() - began_s
+            if duration_s is not None and elapsed_s >= duration_s:
+                break
+            run.look()
+            if on_progress is not None:
+                on_progress(elapsed_s, duration_s)
+            yield from _waiting(said)
+    finally:
+        run.stop()
+    for _, incident in run.analysis.finish():
+        said.put(incident)
+    while not said.empty():
+        yield said.get_nowait()
+
+
+def _waiting(said: "queue.SimpleQueue[Incident | Measured]") -> Iterator[Incident | Measured]:
+    """What comes within one look of the watchdog."""
+    until_s = time.monotonic() + LOOK_S
+    while (left_s := until_s - time.monotonic()) > 0:
+        try:
+            yield said.get(timeout=left_s)
+        except queue.Empty:
+            return
+
+
+__all__ = ["Incident", "Measured", "Notice", "NoticeKind", "analyze"]
