@@ -42,7 +42,9 @@ class IncidentBook:
         self._rules = {rule.detector: rule for rule in rules}
         self._holds: dict[tuple[str, str], Hold] = {}
         self._incidents: dict[tuple[str, str], Incident] = {}
-        self._hides = {cause: [r.detector for r in self._rules.values() if cause in r.hidden_by] for cause in self._rules}
+        self._hides = {
+            cause: [r.detector for r in self._rules.values() if cause in r.hidden_by] for cause in self._rules
+        }
 
     @property
     def open_incidents(self) -> list[Incident]:
@@ -155,7 +157,11 @@ class IncidentBook:
     def _closed(self, hold: Hold, reason: str) -> Transition:
         incident = self._incidents.pop((hold.rule.detector, hold.part))
         closed = msgspec.structs.replace(
-            incident, end_s=hold.end_s, end_utc=self._utc(hold.end_s), value=hold.value, reason=reason or incident.reason
+            incident,
+            end_s=hold.end_s,
+            end_utc=self._utc(hold.end_s),
+            value=hold.value,
+            reason=reason or incident.reason,
         )
         return NoticeKind.CLOSED, closed
 

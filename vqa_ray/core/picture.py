@@ -3,6 +3,7 @@
 Derived images are computed by whoever asks first and shared by all detectors of the stream.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ def reduction(width: int, height: int) -> int:
 
     A whole factor keeps OpenCV's INTER_AREA on its fast path, and the blocks of the small luma on pixel borders.
     """
-    return max(1, round((width * height / SMALL_PIXELS) ** 0.5))
+    return max(1, round(math.sqrt(width * height / SMALL_PIXELS)))
 
 
 class Picture:

@@ -55,15 +55,21 @@ MOVES: dict[tuple[State, Event], State] = {
 class ReconnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a live source is watched and connected again."""
 
-    stall_after_s: Annotated[Seconds, msgspec.Meta(description="No packet for this long: the source counts as stalled.")] = 2.0
+    stall_after_s: Annotated[
+        Seconds, msgspec.Meta(description="No packet for this long: the source counts as stalled.")
+    ] = 2.0
     first_delay_s: Annotated[Seconds, msgspec.Meta(description="Delay before the first new try.")] = 0.5
-    max_delay_s: Annotated[Seconds, msgspec.Meta(description="Ceiling of the delay, which doubles with each try.")] = 30.0
+    max_delay_s: Annotated[Seconds, msgspec.Meta(description="Ceiling of the delay, which doubles with each try.")] = (
+        30.0
+    )
     stable_after_s: Annotated[
         Seconds, msgspec.Meta(description="A connection that lived this long starts the delays anew.")
     ] = 10.0
     park_after_s: Annotated[
         Seconds | None,
-        msgspec.Meta(description="Give up after being down for this long, until the stream is applied again; null: never."),
+        msgspec.Meta(
+            description="Give up after being down for this long, until the stream is applied again; null: never."
+        ),
     ] = None
 
 
@@ -102,7 +108,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
             return self._live(now_s)
         down_since_s = now_s if self.down_since_s is None and to is State.STALLED else self.down_since_s
         since_s = self.since_s if to is self.state else now_s
-        return msgspec.structs.replace(self, state=to, since_s=since_s, down_since_s=down_since_s, reason=reason or self.reason)
+        return msgspec.structs.replace(
+            self, state=to, since_s=since_s, down_since_s=down_since_s, reason=reason or self.reason
+        )
 
     def _live(self, now_s: float) -> "Life":
         if self.state is State.LIVE:

@@ -173,7 +173,7 @@ class StreamRun:
                 self._connect_and_read()
             except SourceError as error:
                 self._failed(str(error))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 log.exception("stream %s: the pipeline failed", self.stream.id)
                 self._failed(f"internal error: {type(error).__name__}: {error}")
             self._wait_for_retry()
@@ -268,7 +268,7 @@ class StreamRun:
 
     def _event(self, event: Event, now_s: float, reason: str = "") -> None:
         before = self.life
-        self.life = before.after(event, now_s, self.profile.reconnect, reason=reason, draw=random.random())  # noqa: S311
+        self.life = before.after(event, now_s, self.profile.reconnect, reason=reason, draw=random.random())
         if self.life.state is not before.state:
             self._feed(self._source_state(now_s))
 
