@@ -1,0 +1,1 @@
+"""Analyzers and their supervisor. The only package that imports ray and kubernetes."""

@@ -59,17 +59,13 @@ class ReconnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Seconds, msgspec.Meta(description="No packet for this long: the source counts as stalled.")
     ] = 2.0
     first_delay_s: Annotated[Seconds, msgspec.Meta(description="Delay before the first new try.")] = 0.5
-    max_delay_s: Annotated[Seconds, msgspec.Meta(description="Ceiling of the delay, which doubles with each try.")] = (
-        30.0
-    )
+    max_delay_s: Annotated[Seconds, msgspec.Meta(description="Ceiling of the doubling delay.")] = 30.0
     stable_after_s: Annotated[
         Seconds, msgspec.Meta(description="A connection that lived this long starts the delays anew.")
     ] = 10.0
     park_after_s: Annotated[
         Seconds | None,
-        msgspec.Meta(
-            description="Give up after being down for this long, until the stream is applied again; null: never."
-        ),
+        msgspec.Meta(description="Give up after being down for so long, until applied again; null: never."),
     ] = None
 
 

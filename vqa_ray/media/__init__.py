@@ -1,0 +1,1 @@
+"""Inputs: open, demux, decode. The only package that imports av."""

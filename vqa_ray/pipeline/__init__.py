@@ -1,0 +1,1 @@
+"""A stream from its URL to its incidents, in one process."""

@@ -1,0 +1,1 @@
+"""Where results and alerts go. The only package that imports pyarrow."""
