@@ -4,6 +4,7 @@ Derived images are computed by whoever asks first and shared by all detectors of
 """
 
 import math
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,14 @@ Plane = NDArray[Any]
 SMALL_PIXELS = 320 * 180
 
 
-def reduction(width: int, height: int) -> int:
-    """The whole factor by which a picture is reduced to about 320x180 pixels, at least 1.
+def halvings(width: int, height: int) -> int:
+    """How often a picture is halved in both directions to come near 320x180 pixels: 1080p twice, 720p twice, 360p once.
 
-    A whole factor keeps OpenCV's INTER_AREA on its fast path, and the blocks of the small luma on pixel borders.
+    Halving is what OpenCV's INTER_AREA is fast at: 1080p to 480x270 in two steps takes 0.33 ms, in one step 1.7 ms,
+    and to 320x180 1.5 ms.
     """
-    return max(1, round(math.sqrt(width * height / SMALL_PIXELS)))
+    factor = (width * height / SMALL_PIXELS) ** 0.5
+    return max(0, int(math.log2(factor) + 0.4)) if factor > 0 else 0
 
 
 class Picture:
@@ -67,7 +70,7 @@ class Picture:
 
     @property
     def small(self) -> Plane:
-        """The luma at about 320x180, (h, w) uint8, each pixel the mean of a whole block of pixels."""
+        """The luma near 320x180, (h, w) uint8, each pixel the mean of a square of pixels; see `halvings`."""
         if self._small is None:
             self._small = shrink(self.luma, self.bit_depth)
         return self._small
@@ -96,12 +99,11 @@ class Picture:
 
 
 def shrink(plane: Plane, bit_depth: int = 8) -> Plane:
-    """`plane` reduced by a whole factor to about 320x180 pixels, as uint8; (h, w) -> (h // k, w // k)."""
+    """`plane` halved until it is near 320x180 pixels, as uint8; (h, w) -> (h >> n, w >> n), at least 1x1."""
     height, width = plane.shape
-    k = reduction(width, height)
-    if k > 1:
-        w, h = max(1, width // k), max(1, height // k)
-        plane = cv2.resize(plane[: h * k, : w * k], (w, h), interpolation=cv2.INTER_AREA)
+    for _ in range(halvings(width, height)):
+        height, width = max(1, plane.shape[0] // 2), max(1, plane.shape[1] // 2)
+        plane = cv2.resize(plane[: height * 2, : width * 2], (width, height), interpolation=cv2.INTER_AREA)
     if bit_depth > 8:
         plane = (plane >> (bit_depth - 8)).astype(np.uint8)
     return np.ascontiguousarray(plane)
