@@ -5,7 +5,7 @@ Alertmanager's inhibition does, but by overlap in media time, since detectors an
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -33,12 +33,17 @@ class IncidentBook:
     """
 
     def __init__(
-        self, stream_id: str, rules: Iterable[Rule], origin_utc: datetime, labels: dict[str, str] | None = None
+        self,
+        stream_id: str,
+        rules: Iterable[Rule],
+        origin_utc: datetime,
+        labels: dict[str, str] | None = None,
+        pts_minus_at_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.stream_id = stream_id
         self.origin_utc = origin_utc
         self.labels = dict(labels or {})
-        self.pts_minus_at_s: float | None = None  # from timeline to container timestamps, of this connection
+        self._pts_minus_at_s = pts_minus_at_s  # from the timeline to the container's timestamps
         self._rules = {rule.detector: rule for rule in rules}
         self._holds: dict[tuple[str, str], Hold] = {}
         self._incidents: dict[tuple[str, str], Incident] = {}
@@ -134,7 +139,7 @@ class IncidentBook:
         return [self._opened(hold) if edge is Edge.OPENED else self._closed(hold, reason) for edge in edges]
 
     def _opened(self, hold: Hold) -> Transition:
-        start_utc = self._utc(hold.start_s)
+        start_utc, offset_s = self._utc(hold.start_s), self._pts_minus_at_s()
         rule = hold.rule
         incident = Incident(
             incident_id=incident_id(self.stream_id, rule.detector, hold.part, start_utc),
@@ -146,7 +151,7 @@ class IncidentBook:
             end_s=None,
             start_utc=start_utc,
             end_utc=None,
-            start_pts_s=None if self.pts_minus_at_s is None else hold.start_s + self.pts_minus_at_s,
+            start_pts_s=None if offset_s is None else hold.start_s + offset_s,
             value=hold.value,
             unit=rule.unit,
             labels=self.labels,

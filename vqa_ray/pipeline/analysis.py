@@ -54,10 +54,11 @@ class Analysis:
         epoch: int = 0,
         on_rows: Callable[[list[WindowRow]], None] | None = None,
         on_reading: OnReading | None = None,
+        pts_minus_at_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         # Root causes are read first: what they hide asks them about the same frame.
         self.specs = sorted(specs, key=lambda spec: len(spec.hidden_by))
-        self.book = IncidentBook(stream_id, map(rule_of, self.specs), origin_utc, labels)
+        self.book = IncidentBook(stream_id, map(rule_of, self.specs), origin_utc, labels, pts_minus_at_s)
         self.coverage = Coverage()
         self._rollup = Rollup(stream_id, origin_utc, epoch)
         self._on_rows = on_rows
@@ -70,9 +71,8 @@ class Analysis:
         """Kinds of items that some detector reads."""
         return frozenset(spec.input for spec in self.specs)
 
-    def connected(self, pts_minus_at_s: float | None = None) -> None:
+    def connected(self) -> None:
         """A new connection: detectors start anew, since nothing of before may be compared with what comes."""
-        self.book.pts_minus_at_s = pts_minus_at_s
         for kind in Input:
             if kind is not Input.SOURCE:
                 self._watching[kind] = self._build({kind})

@@ -76,14 +76,15 @@ def _file(
     on_rows: Callable[[list[WindowRow]], None] | None,
 ) -> Iterator[Incident | Measured]:
     said: list[Incident | Measured] = []
+    timeline = Timeline()
     analysis = Analysis(
         name,
         profile.specs,
         origin_utc=datetime.now(UTC),
         on_rows=on_rows,
         on_reading=(lambda detector, reading: said.append(Measured(detector, reading))) if readings else None,
+        pts_minus_at_s=lambda: timeline.pts_minus_at_s,
     )
-    timeline = Timeline()
     timeline.connect(0.0)
     with closing(open_source(url, profile.source, timeline, live=False)) as connection:
         analysis.connected()

@@ -94,13 +94,19 @@ class StreamRun:
         origin_utc = resumed.origin_utc if resumed else datetime.now(UTC)
         elapsed_s = (datetime.now(UTC) - origin_utc).total_seconds()
         self._origin_mono_s = monotonic() - (elapsed_s if self._live else 0.0)
+        self._timeline = Timeline()
         self.analysis = Analysis(
-            stream.id, profile.specs, origin_utc=origin_utc, labels=stream.labels, epoch=epoch, on_rows=windows
+            stream.id,
+            profile.specs,
+            origin_utc=origin_utc,
+            labels=stream.labels,
+            epoch=epoch,
+            on_rows=windows,
+            pts_minus_at_s=lambda: self._timeline.pts_minus_at_s,
         )
         if resumed:
             self.analysis.resume(resumed)
         self.life = Life(since_s=monotonic())
-        self._timeline = Timeline()
         self._connection: Connection | None = None
         self._ladder = Ladder()
         self._progress = _Progress(monotonic())
