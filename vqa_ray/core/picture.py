@@ -4,7 +4,6 @@ Derived images are computed by whoever asks first and shared by all detectors of
 """
 
 import math
-import math
 from collections.abc import Callable
 from typing import Any
 
