@@ -47,7 +47,7 @@ class NoticeKind(enum.StrEnum):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What alert channels are told, at least once; `key` is the same for each telling, so that repeats can be dropped."""
+    """What alert channels are told, at least once; `key` is the same each time, so that repeats can be dropped."""
 
     kind: NoticeKind
     incident: Incident
