@@ -1,0 +1,304 @@
+"""What must outlive the supervisor: the wanted fleet, epochs, the journal of incidents and undelivered alerts."""
+
+import fcntl
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.errors import StoreError
+
+KEEP_NOTICES = 200_000  # journal rows; at 300 bytes each some 60 MB
+_LOCK_WAIT_S = 10.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS epochs (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, analyzer TEXT);
+CREATE TABLE IF NOT EXISTS snapshots (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, incident_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL, noticed_utc TEXT NOT NULL, notice BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS journal_of_incident ON journal (incident_id, number);
+CREATE TABLE IF NOT EXISTS incidents (
+  incident_id TEXT PRIMARY KEY, stream_id TEXT NOT NULL, open INTEGER NOT NULL, age INTEGER NOT NULL,
+  start_utc TEXT NOT NULL, incident BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS incidents_by_start ON incidents (start_utc);
+CREATE INDEX IF NOT EXISTS incidents_open ON incidents (stream_id) WHERE open = 1;
+CREATE TABLE IF NOT EXISTS outbox (key TEXT NOT NULL, channel TEXT NOT NULL, PRIMARY KEY (key, channel)) WITHOUT ROWID;
+"""
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The newest epoch of a stream, and the analyzer it was given to (None: released since)."""
+
+    epoch: int
+    analyzer: str | None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A transition to journal. delivered: the channels were told already, by the analyzer."""
+
+    notice: Notice
+    epoch: int
+    snapshot: bytes | None = None
+    delivered: bool = False
+
+
+class Undelivered(msgspec.Struct, frozen=True):
+    """A notice of the journal and the channels that have yet to take it."""
+
+    notice: Notice
+    channels: frozenset[str]
+
+
+class StateStore(Protocol):
+    """Control state on disk. Each method is one transaction, on disk when it returns; StoreError if that fails.
+
+    One writer: the supervisor. Methods block, and may be called from any one thread at a time.
+    """
+
+    def save_fleet(self, data: bytes) -> None:
+        """Keeps what is wanted."""
+
+    def fleet(self) -> bytes | None:
+        """What was wanted last."""
+
+    def next_epochs(self, owners: Mapping[str, str]) -> dict[str, int]:
+        """A new epoch for each stream, about to be given to the analyzer named."""
+
+    def raise_epochs(self, owners: Mapping[str, Owner]) -> None:
+        """Takes over epochs that were found running, where they are newer."""
+
+    def disown(self, epochs: Mapping[str, int]) -> None:
+        """These epochs were released: nobody works on them any more."""
+
+    def owners(self) -> dict[str, Owner]:
+        """The newest epoch of each stream."""
+
+    def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
+        """Keeps (epoch, snapshot) of streams."""
+
+    def snapshots(self) -> dict[str, tuple[int, bytes]]:
+        """The (epoch, snapshot) last kept of each stream."""
+
+    def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:
+        """Writes what is new, with its snapshot, as yet to be delivered to `channels`; gives back what was new."""
+
+    def delivered(self, key: str, channel: str) -> None:
+        """The channel took the notice, or will never."""
+
+    def undelivered(self, channels: Iterable[str]) -> list[Undelivered]:
+        """What one of the channels has yet to take, oldest first; what only others wanted is forgotten."""
+
+    def count_undelivered(self) -> int:
+        """Notices times channels that are yet to be delivered."""
+
+    def incidents(self, *, limit: int, open_only: bool = False) -> list[Incident]:
+        """The latest state of incidents, newest start first."""
+
+    def open_notices(self) -> list[Notice]:
+        """The latest notice of each open incident."""
+
+    def prune(self, keep: int = KEEP_NOTICES) -> None:
+        """Forgets the oldest notices that are delivered, and closed incidents of which no notice is left."""
+
+    def close(self) -> None:
+        """Lets go of the files."""
+
+
+class SqliteStore:
+    """A StateStore in one SQLite file (WAL, synchronous=FULL: about 1 ms a transaction). See StateStore for methods."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens or makes `folder`/control.sqlite; StoreError if it cannot be used, or another process has it."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (folder / "control.lock").open("w")
+            _lock(self._lock.fileno(), folder)
+            self._db = sqlite3.connect(
+                folder / "control.sqlite", isolation_level=None, check_same_thread=False, timeout=10.0
+            )
+            (folder / "control.sqlite").chmod(0o600)  # channels' secrets may be written in the fleet
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"state folder {folder}: {error}") from error
+
+    def save_fleet(self, data: bytes) -> None:  # noqa: D102
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('fleet', ?)", (data,))
+
+    def fleet(self) -> bytes | None:  # noqa: D102
+        row = self._db.execute("SELECT value FROM meta WHERE name = 'fleet'").fetchone()
+        return bytes(row[0]) if row else None
+
+    def next_epochs(self, owners: Mapping[str, str]) -> dict[str, int]:  # noqa: D102
+        sql = """INSERT INTO epochs VALUES (?, 1, ?) ON CONFLICT (stream_id)
+                 DO UPDATE SET epoch = epoch + 1, analyzer = excluded.analyzer RETURNING epoch"""
+        with self._write() as db:
+            return {stream: db.execute(sql, (stream, name)).fetchone()[0] for stream, name in owners.items()}
+
+    def raise_epochs(self, owners: Mapping[str, Owner]) -> None:  # noqa: D102
+        sql = """INSERT INTO epochs VALUES (?, ?, ?) ON CONFLICT (stream_id)
+                 DO UPDATE SET epoch = excluded.epoch, analyzer = excluded.analyzer WHERE excluded.epoch > epoch"""
+        with self._write() as db:
+            db.executemany(sql, [(stream, owner.epoch, owner.analyzer) for stream, owner in owners.items()])
+
+    def disown(self, epochs: Mapping[str, int]) -> None:  # noqa: D102
+        with self._write() as db:
+            db.executemany("UPDATE epochs SET analyzer = NULL WHERE stream_id = ? AND epoch = ?", epochs.items())
+
+    def owners(self) -> dict[str, Owner]:  # noqa: D102
+        rows = self._db.execute("SELECT stream_id, epoch, analyzer FROM epochs")
+        return {stream: Owner(epoch, analyzer) for stream, epoch, analyzer in rows}
+
+    def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:  # noqa: D102
+        with self._write() as db:
+            _keep_snapshots(db, snapshots)
+
+    def snapshots(self) -> dict[str, tuple[int, bytes]]:  # noqa: D102
+        rows = self._db.execute("SELECT stream_id, epoch, data FROM snapshots")
+        return {stream: (epoch, bytes(data)) for stream, epoch, data in rows}
+
+    def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:  # noqa: D102
+        names = tuple(channels)
+        with self._write() as db:
+            new = [entry for entry in entries if _journal_one(db, entry)]
+            pairs = [(e.notice.key, name) for e in new if not e.delivered for name in names]
+            db.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", pairs)
+            told = {e.notice.incident.stream_id: (e.epoch, e.snapshot) for e in new if e.snapshot is not None}
+            _keep_snapshots(db, {stream: (epoch, data) for stream, (epoch, data) in told.items() if data})
+        return [entry.notice for entry in new]
+
+    def delivered(self, key: str, channel: str) -> None:  # noqa: D102
+        with self._write() as db:
+            db.execute("DELETE FROM outbox WHERE key = ? AND channel = ?", (key, channel))
+
+    def undelivered(self, channels: Iterable[str]) -> list[Undelivered]:  # noqa: D102
+        names = tuple(channels)
+        with self._write() as db:
+            db.execute(f"DELETE FROM outbox WHERE channel NOT IN ({','.join('?' * len(names))})", names)
+            rows = db.execute(
+                """SELECT notice, group_concat(channel, char(10)) FROM outbox JOIN journal USING (key)
+                   GROUP BY number ORDER BY number"""
+            ).fetchall()
+        return [Undelivered(_notice(data), frozenset(names.split("\n"))) for data, names in rows]
+
+    def count_undelivered(self) -> int:  # noqa: D102
+        return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def incidents(self, *, limit: int, open_only: bool = False) -> list[Incident]:  # noqa: D102
+        where = "WHERE open = 1" if open_only else ""
+        sql = f"SELECT incident FROM incidents {where} ORDER BY start_utc DESC, incident_id LIMIT ?"
+        return [msgspec.json.decode(row[0], type=Incident) for row in self._db.execute(sql, (limit,))]
+
+    def open_notices(self) -> list[Notice]:  # noqa: D102
+        rows = self._db.execute(
+            """SELECT notice FROM journal WHERE number IN (
+                 SELECT max(number) FROM journal JOIN incidents USING (incident_id) WHERE open = 1 GROUP BY incident_id)
+               ORDER BY number"""
+        )
+        return [_notice(row[0]) for row in rows]
+
+    def prune(self, keep: int = KEEP_NOTICES) -> None:  # noqa: D102
+        with self._write() as db:
+            db.execute(
+                """DELETE FROM journal WHERE number <= (SELECT max(number) FROM journal) - ?
+                   AND key NOT IN (SELECT key FROM outbox)
+                   AND incident_id NOT IN (SELECT incident_id FROM incidents WHERE open = 1)""",
+                (keep,),
+            )
+            db.execute(
+                "DELETE FROM incidents WHERE open = 0 AND incident_id NOT IN (SELECT incident_id FROM journal)"
+            )
+
+    def close(self) -> None:  # noqa: D102
+        self._db.close()
+        self._lock.close()
+
+    def _write(self) -> "_Transaction":
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT; on an error rolled back, SQLite's own raised as StoreError."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise StoreError(f"control state: {error}") from error
+        return self._db
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self._db.execute("COMMIT" if error is None else "ROLLBACK")
+        except sqlite3.Error as failed:
+            raise StoreError(f"control state: {failed}") from failed
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"control state: {error}") from error
+
+
+def _journal_one(db: sqlite3.Connection, entry: Entry) -> bool:
+    """Writes the notice and the incident's state; False if the notice was there already."""
+    notice, incident = entry.notice, entry.notice.incident
+    written = db.execute(
+        "INSERT OR IGNORE INTO journal (key, incident_id, epoch, noticed_utc, notice) VALUES (?, ?, ?, ?, ?)",
+        (notice.key, incident.incident_id, entry.epoch, _utc(notice.noticed_utc), msgspec.json.encode(notice)),
+    ).rowcount
+    if not written:
+        return False
+    data = (incident.open, _age(notice), _utc(incident.start_utc), msgspec.json.encode(incident))
+    db.execute(
+        """INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO UPDATE SET
+           open = excluded.open, age = excluded.age, start_utc = excluded.start_utc, incident = excluded.incident
+           WHERE excluded.age > age""",
+        (incident.incident_id, incident.stream_id, *data),
+    )
+    return True
+
+
+def _keep_snapshots(db: sqlite3.Connection, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
+    db.executemany(
+        """INSERT INTO snapshots VALUES (?, ?, ?) ON CONFLICT (stream_id)
+           DO UPDATE SET epoch = excluded.epoch, data = excluded.data WHERE excluded.epoch >= epoch""",
+        [(stream, epoch, data) for stream, (epoch, data) in snapshots.items()],
+    )
+
+
+def _age(notice: Notice) -> int:
+    """Orders the states of one incident, whatever order they arrive in."""
+    if notice.kind is NoticeKind.CLOSED:
+        return 1 << 40
+    return notice.sequence + 1 if notice.kind is NoticeKind.CHANGED else 0
+
+
+def _notice(data: bytes) -> Notice:
+    return msgspec.json.decode(data, type=Notice)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _lock(file: int, folder: Path) -> None:
+    """Takes the lock of the one writer; waits a little for a predecessor that is just ending."""
+    deadline_s = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise StoreError(f"state folder {folder}: another supervisor uses it") from None
+            time.sleep(0.1)
+        else:
+            return
