@@ -1,0 +1,32 @@
+"""A notice as an event that other software understands: CloudEvents 1.0, structured JSON."""
+
+from urllib.parse import quote
+
+import msgspec
+
+from vqa_ray.core.notice import Notice
+
+TYPE_PREFIX = "io.vqa-ray.incident."
+CONTENT_TYPE = "application/cloudevents+json"
+
+_encoder = msgspec.json.Encoder()
+
+
+def cloud_event(notice: Notice) -> bytes:
+    """One line of UTF-8 JSON; `id` with `source` is the same for each telling of the notice (CloudEvents 1.0.2, 3.1).
+
+    `data` is the incident with the fields of `core.notice.Incident`, and `sequence` of a change.
+    """
+    incident = notice.incident
+    return _encoder.encode(
+        {
+            "specversion": "1.0",
+            "id": notice.key,
+            "source": f"/vqa_ray/streams/{quote(incident.stream_id, safe='')}",
+            "type": f"{TYPE_PREFIX}{notice.kind.value}",
+            "subject": incident.incident_id,
+            "time": notice.noticed_utc,
+            "datacontenttype": "application/json",
+            "data": {"kind": notice.kind, "sequence": notice.sequence, "incident": incident},
+        }
+    )
