@@ -7,7 +7,7 @@ resolved where the input is opened, and nowhere stored.
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
 
 import msgspec
 import yaml
@@ -15,14 +15,16 @@ from msgspec import UNSET, Meta, UnsetType
 
 from vqa_ray.core import refusal
 from vqa_ray.core.source import ReconnectOptions
-from vqa_ray.core.urls import redact
+from vqa_ray.core.urls import is_live, redact
 from vqa_ray.detectors.base import DetectorSpec
 from vqa_ray.detectors.profiles import LIVE as LIVE_OPTIONS
 from vqa_ray.detectors.profiles import QC as QC_OPTIONS
 from vqa_ray.detectors.registry import SPECS
-from vqa_ray.errors import ConfigError
-from vqa_ray.media.source import SourceOptions, is_live
-from vqa_ray.sinks.registry import CHANNELS
+from vqa_ray.errors import ConfigError, SourceError
+from vqa_ray.media.options import SourceOptions
+from vqa_ray.media.schemes import row_of
+from vqa_ray.sinks.registry import AnyChannelSpec as ChannelSpec
+from vqa_ray.sinks.secret import SecretText, dec_hook
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where it is there: 8 times as fast
 _STRICT: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True, "module": __name__}
@@ -39,13 +41,11 @@ def _partial(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 
 if TYPE_CHECKING:
-    DetectorChanges: TypeAlias = msgspec.Struct
-    SourceChanges: TypeAlias = msgspec.Struct
-    ReconnectChanges: TypeAlias = msgspec.Struct
-    DetectorSet: TypeAlias = msgspec.Struct
-    ChannelSpec: TypeAlias = Any
+    DetectorChanges: TypeAlias = Any
+    SourceChanges: TypeAlias = Any
+    ReconnectChanges: TypeAlias = Any
+    DetectorSet: TypeAlias = Any
 else:
-    ChannelSpec = Union[CHANNELS]  # noqa: UP007  (of a tuple)
     SourceChanges = _partial(SourceOptions)
     ReconnectChanges = _partial(ReconnectOptions)
     DetectorChanges = msgspec.defstruct(
@@ -61,12 +61,12 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=1
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done with a stream, complete: each detector with all its options (None: off), and how to open."""
+    """What is done with a stream, complete: each detector with all its options (None: off), how to open and reopen."""
 
     name: str
     live: bool  # extends the shipped `live`: made for inputs without end, never opens a local file
     detectors: DetectorSet
-    source: SourceOptions
+    source: SourceOptions = SourceOptions()
     reconnect: ReconnectOptions = ReconnectOptions()
 
     @property
@@ -143,7 +143,7 @@ def parse_fleet(text: str, *, name: str = "fleet") -> FleetSpec:
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}{_mark(error)}: is no YAML: {_problem(error)}") from None
     try:
-        fleet = msgspec.convert({} if data is None else data, FleetSpec)
+        fleet = msgspec.convert({} if data is None else data, FleetSpec, dec_hook=dec_hook)
         check_fleet(fleet)
     except msgspec.ValidationError as error:
         wrong = refusal.explain(error, data, FleetSpec)
@@ -187,13 +187,17 @@ def profile_for(fleet: FleetSpec, stream: StreamSpec) -> Profile:
 
 
 def _profile(fleet: FleetSpec, stream: StreamSpec, at: refusal.Path) -> Profile:
+    if stream.url.startswith("${"):
+        raise _PlacedError((*at, "url"), "write the scheme out; only what follows it may come from the environment")
     live = is_live(stream.url)
     name = stream.profile or fleet.profile or ("live" if live else "qc")
     profile = _changed(resolve_profile(fleet, name, at=(*at, "profile")), stream, at)
     if profile.live and not live:
-        raise _PlacedError(
-            (*at, "url"), f"profile {name!r} opens no local file; take `qc` or a profile that extends it"
-        )
+        raise _PlacedError((*at, "url"), f"profile {name!r} opens no local file; take `qc` or one that extends it")
+    try:
+        row_of(stream.url, profile.source, live=live)
+    except SourceError as error:
+        raise _PlacedError((*at, "url"), str(error)) from None
     return profile
 
 
@@ -210,41 +214,42 @@ def resolve_profile(fleet: FleetSpec, name: str, *, at: refusal.Path = ("profile
         at = ("profiles", chain[-1], "extends")
     profile = _SHIPPED[name]
     for name in reversed(chain):
-        spec = fleet.profiles[name]
-        profile = _changed(profile, spec, ("profiles", name))
+        profile = _changed(profile, fleet.profiles[name], ("profiles", name))
     return msgspec.structs.replace(profile, name=name)
 
 
-def _changed(profile: Profile, spec: ProfileSpec | StreamSpec, at: refusal.Path) -> Profile:
-    """`profile` with the fields applied that `spec` changes."""
-    if options := _given(spec.reconnect):
-        options = msgspec.structs.asdict(profile.reconnect) | options
-        profile = msgspec.structs.replace(profile, reconnect=_made(ReconnectOptions, options, (*at, "reconnect")))
-    if options := _given(spec.source):
-        options = msgspec.structs.asdict(profile.source) | options
-        changed = _made(SourceOptions, options, (*at, "source"))
-        if profile.live and "file" in (changed.protocols or ()):
-            raise _PlacedError((*at, "source", "protocols"), "a live profile never opens 'file'; extend `qc` instead")
-        profile = msgspec.structs.replace(profile, source=changed)
-    if changes := _given(spec.detectors):
-        detectors = {spec.id: getattr(profile.detectors, spec.id) for spec in SPECS}
-        for kind in SPECS:
-            if kind.id in changes:
-                detectors[kind.id] = _detector(kind, detectors[kind.id], changes[kind.id], (*at, "detectors", kind.id))
-        profile = msgspec.structs.replace(profile, detectors=DetectorSet(**detectors))
-    return profile
+def _changed(profile: Profile, changes: ProfileSpec | StreamSpec, at: refusal.Path) -> Profile:
+    """`profile` with the options applied that `changes` holds."""
+    wanted = _given(changes.detectors)
+    detectors = {
+        kind.id: _detector(kind, getattr(profile.detectors, kind.id), wanted[kind.id], at)
+        for kind in SPECS
+        if kind.id in wanted
+    }
+    source = _section(profile.source, changes.source, (*at, "source"))
+    if profile.live and "file" in (source.protocols or ()):
+        raise _PlacedError((*at, "source", "protocols"), "a live profile never opens 'file'; extend `qc` instead")
+    return msgspec.structs.replace(
+        profile,
+        detectors=msgspec.structs.replace(profile.detectors, **detectors),
+        source=source,
+        reconnect=_section(profile.reconnect, changes.reconnect, (*at, "reconnect")),
+    )
 
 
-def _detector(
-    kind: type[DetectorSpec], now: DetectorSpec | None, change: object, at: refusal.Path
-) -> DetectorSpec | None:
+def _section(now: Any, changes: Any, at: refusal.Path) -> Any:
+    given = _given(changes)
+    return _made(type(now), msgspec.structs.asdict(now) | given, at) if given else now
+
+
+def _detector(kind: type[DetectorSpec], now: DetectorSpec | None, change: Any, at: refusal.Path) -> DetectorSpec | None:
     """`now` (None: it is off) after a change: options, or on, or off."""
     if change is None or change is False:
         return None
     if change is True:
         return now or kind()
-    options = _given(change) if isinstance(change, msgspec.Struct) else {}
-    return _made(kind, msgspec.structs.asdict(now or kind()) | options, at)
+    made: DetectorSpec = _section(now or kind(), change, (*at, "detectors", kind.id))
+    return made
 
 
 def _made(kind: type[Any], options: Mapping[str, Any], at: refusal.Path) -> Any:
@@ -259,13 +264,13 @@ def _made(kind: type[Any], options: Mapping[str, Any], at: refusal.Path) -> Any:
         raise _PlacedError(at, str(error)) from None
 
 
-def _given(changes: msgspec.Struct) -> dict[str, Any]:
+def _given(changes: Any) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
 
 
 def _shipped(name: str, options: Mapping[str, Mapping[str, Any]]) -> Profile:
     chosen = {spec.id: msgspec.convert(options[spec.id], spec) for spec in SPECS if spec.id in options}
-    return Profile(name=name, live=name == "live", detectors=DetectorSet(**chosen), source=SourceOptions())
+    return Profile(name=name, live=name == "live", detectors=DetectorSet(**chosen))
 
 
 LIVE = _shipped("live", LIVE_OPTIONS)
@@ -275,10 +280,16 @@ _SHIPPED: dict[str, Profile] = {"live": LIVE, "qc": QC}
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a fleet file, for editors and checks elsewhere."""
-    schema = msgspec.json.schema(FleetSpec)
+    schema = msgspec.json.schema(FleetSpec, schema_hook=_secret_schema)
     for kind in schema["$defs"].values():
         kind["description"] = inspect.cleandoc(kind.get("description", kind["title"]))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "vqa_ray fleet", **schema}
+
+
+def _secret_schema(kind: type) -> dict[str, Any]:
+    if kind is SecretText:
+        return {"type": "string", "writeOnly": True}
+    raise NotImplementedError(kind.__name__)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc, valid-type]
