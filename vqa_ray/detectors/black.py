@@ -1,24 +1,35 @@
 """black: the picture is black.
 
-As FFmpeg's blackdetect: a pixel is dark at or below 10 % of the luma range, a frame at 98 % dark pixels. Three things
-are added, since dark scenes pass that test: borders that are black all the time (letterbox, pillarbox) do not count
-as picture; a picture with colour in it, with bright points (stars, a logo, a clock), or with something to be seen in
-the dark is not black.
+As in FFmpeg's blackdetect a pixel is dark at or below 10 % of the luma range, and a frame may be black with 98 % dark
+pixels. Dark scenes pass that test too. So borders that stay dark while there is a picture (letterbox, pillarbox) do not
+count, and a dark picture is not black when it has colour, bright points (stars, a clock, a logo), or shapes: blocks
+of 16x16 pixels of the small luma that are not equally dark. This also ends a fade where something is to be seen again.
 """
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import cv2
 import msgspec
+import numpy as np
 
 from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import DetectorSpec, Immediate, RaiseAfter
 
+BRIGHT_LEVEL = 0.20  # of the luma range: a point that is plainly seen on black
+BRIGHT_SHARE = 0.0002  # of the picture: some stars; less is a hot pixel
+SHAPE_BLOCK = 16
+CHROMA_SHARE = 0.02
+CHROMA_STRIDE = 4
+LOOK_S = 1.0  # how often the borders are looked for
+LOOKS = 8
+SMALLEST_ACTIVE = 0.1  # of the picture: less is a logo, not a picture within borders
+
 
 class BlackSpec(DetectorSpec, frozen=True, kw_only=True):
-    """The picture is black: no content, as opposed to a dark scene."""
+    """The picture is black: nothing is to be seen, as opposed to a dark scene."""
 
     id: ClassVar[str] = "black"
     input: ClassVar[Input] = Input.VIDEO
@@ -32,26 +43,95 @@ class BlackSpec(DetectorSpec, frozen=True, kw_only=True):
     picture_share: Annotated[
         float, msgspec.Meta(ge=0, le=1, description="a frame with at least this share of dark pixels may be black")
     ] = 0.98
+    max_shape: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=255, description="range of block means (8-bit grey levels) up to which it is black"),
+    ] = 6.0
+    max_chroma: Annotated[
+        float,
+        msgspec.Meta(ge=0, le=128, description="distance of chroma from grey (8-bit levels) up to which it is black"),
+    ] = 8.0
 
     def build(self) -> "BlackDetector":
         """A fresh detector with these options."""
         return BlackDetector(self)
 
 
+class Box(NamedTuple):
+    """Part of the small luma, ends exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
 class BlackDetector(Immediate):
-    """Judges each frame by itself."""
+    """Judges each frame by itself, within the borders that the frames before it showed."""
 
     def __init__(self, spec: BlackSpec) -> None:
         self._spec = spec
+        self._boxes: deque[Box] = deque(maxlen=LOOKS)
+        self._active: Box | None = None
+        self._shape: tuple[int, ...] = ()
+        self._look_at_s = -float("inf")
 
     def read(self, picture: Picture) -> Sequence[Reading]:
-        """One reading a frame; `value` is the share of dark pixels."""
-        low, high = picture.black_level, picture.white_level
-        level = int(low + self._spec.pixel_level * (high - low))
-        share = dark_share(picture.small, level)
-        return (Reading(picture.at_s, picture.until_s, share, share >= self._spec.picture_share),)
+        """One reading a frame; `value` is the share of dark pixels in the active picture."""
+        spec, luma = self._spec, picture.small
+        span = picture.white_level - picture.black_level
+        level = int(picture.black_level + spec.pixel_level * span)
+        if luma.shape != self._shape:
+            self._shape, self._active = luma.shape, None
+            self._boxes.clear()
+        if (active := self._active) is not None:
+            luma = luma[active.top : active.bottom, active.left : active.right]
+        share = 1.0 - share_above(luma, level)
+        bad = share >= spec.picture_share and self._empty(luma, picture, picture.black_level + BRIGHT_LEVEL * span)
+        if not bad and abs(picture.at_s - self._look_at_s) >= LOOK_S:
+            self._look_at_s = picture.at_s
+            self._look(picture.small, level)
+        return (Reading(picture.at_s, picture.until_s, share, bad),)
+
+    def _empty(self, luma: Plane, picture: Picture, bright: float) -> bool:
+        if share_above(luma, int(bright)) > BRIGHT_SHARE or shape_range(luma) > self._spec.max_shape:
+            return False
+        chroma = picture.chroma
+        return chroma is None or not any(coloured(plane, picture.bit_depth, self._spec.max_chroma) for plane in chroma)
+
+    def _look(self, luma: Plane, level: int) -> None:
+        box = lit(luma, level)
+        if box is None or (box.bottom - box.top) * (box.right - box.left) < SMALLEST_ACTIVE * luma.size:
+            return
+        self._boxes.append(box)
+        tops, bottoms, lefts, rights = zip(*self._boxes, strict=True)
+        self._active = Box(min(tops), max(bottoms), min(lefts), max(rights))
 
 
-def dark_share(luma: Plane, level: int) -> float:
-    """Share of pixels at or below `level`; (h, w) uint8."""
-    return 1.0 - cv2.countNonZero(cv2.threshold(luma, level, 255, cv2.THRESH_BINARY)[1]) / max(1, luma.size)
+def share_above(luma: Plane, level: int) -> float:
+    """Share of pixels above `level`; (h, w) uint8."""
+    return cv2.countNonZero(cv2.threshold(luma, level, 255, cv2.THRESH_BINARY)[1]) / max(1, luma.size)
+
+
+def shape_range(luma: Plane) -> float:
+    """Largest minus smallest mean of blocks of 16x16 pixels; (h, w) uint8."""
+    height, width = luma.shape
+    size = (max(1, width // SHAPE_BLOCK), max(1, height // SHAPE_BLOCK))
+    low, high, _, _ = cv2.minMaxLoc(cv2.resize(luma, size, interpolation=cv2.INTER_AREA))
+    return float(high - low)
+
+
+def coloured(plane: Plane, bit_depth: int, limit: float) -> bool:
+    """Whether 2 % of a chroma plane (h, w) are further than `limit` (8-bit levels) from grey."""
+    grey, scale = 1 << (bit_depth - 1), 1 << (bit_depth - 8)
+    sample = plane[::CHROMA_STRIDE, ::CHROMA_STRIDE].astype(np.int32)
+    return float(np.mean(np.abs(sample - grey) > limit * scale)) > CHROMA_SHARE
+
+
+def lit(luma: Plane, level: int) -> Box | None:
+    """What encloses all pixels above `level`, None if there are none; (h, w) uint8."""
+    rows = np.flatnonzero(luma.max(axis=1) > level)
+    columns = np.flatnonzero(luma.max(axis=0) > level)
+    if not rows.size or not columns.size:
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
