@@ -3,6 +3,9 @@
 Peak level in slots of 10 ms, over all channels, with two thresholds: sound below `enter_dbfs` becomes silence,
 and only a slot at `exit_dbfs` or more ends it, so that a noise floor near one threshold does not flap.
 -60 dBFS is the default of FFmpeg's silencedetect; a noise floor of -78 dBFS RMS peaks near -66.
+
+The room between two sentences is as quiet as a noise floor, but no pause lasts long: what is quiet without being dead
+counts as silence only after `sure_s`, and its readings are held back as long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,10 @@ from numpy.typing import NDArray
 
 from vqa_ray.core.audio import AudioBlock, dbfs
 from vqa_ray.core.reading import Input, Reading
-from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter
+from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
+
+DEAD_SLOTS = 5
+BREAK_S = 0.05  # a hole in the sound as long as this ends a quiet stretch
 
 
 class SilenceSpec(DetectorSpec, frozen=True, kw_only=True):
@@ -34,32 +40,72 @@ class SilenceSpec(DetectorSpec, frozen=True, kw_only=True):
         float, msgspec.Meta(ge=-120, le=0, description="silence ends with a slot whose peak is at least this")
     ] = -58.0
 
+    dead_dbfs: Annotated[
+        float, msgspec.Meta(ge=-120, le=0, description="slots with a peak below this are digital silence, not a pause")
+    ] = -75.0
+    sure_s: Annotated[
+        float, msgspec.Meta(ge=0, le=2, description="seconds after which a low noise floor is silence, not a pause")
+    ] = 1.2
+
     def build(self) -> "SilenceDetector":
         """A fresh detector with these options."""
         return SilenceDetector(self)
 
 
-class SilenceDetector(Immediate):
-    """Knows only whether it was silent."""
+class SilenceDetector:
+    """Holds back what is said of a quiet stretch until it is clear that it is silence."""
 
     def __init__(self, spec: SilenceSpec) -> None:
-        self._enter = 10.0 ** (spec.enter_dbfs / 20.0)
-        self._exit = max(self._enter, 10.0 ** (spec.exit_dbfs / 20.0))
-        self._silent = False
+        self._enter, self._dead = linear(spec.enter_dbfs), linear(spec.dead_dbfs)
+        self._exit = max(self._enter, linear(spec.exit_dbfs))
+        self._sure_s = spec.sure_s
+        self._quiet = False
+        self._silent = False  # quiet, and sure of it
+        self._dead_slots = 0  # of the quiet stretch
+        self._waiting: list[Reading] = []
 
     def read(self, block: AudioBlock) -> Sequence[Reading]:
-        """One reading for each run of silent or sounding slots; `value` is the peak of the run."""
+        """One reading for each run of quiet or sounding slots, quiet ones late; `value` is the peak of the run."""
         if block.samples.size == 0:
             return NOTHING
+        released = self._end() if self._waiting and block.at_s - self._waiting[-1].until_s > BREAK_S else []
         loudest = block.peaks.max(axis=0)
-        readings = []
         slot_s = block.slot_samples / block.rate_hz
-        for first, last, silent in runs(loudest, self._silent, self._enter, self._exit):
+        for first, last, quiet in runs(loudest, self._quiet, self._enter, self._exit):
+            levels = loudest[first:last]
             until_s = block.until_s if last == len(loudest) else block.at_s + last * slot_s
-            level = dbfs(float(loudest[first:last].max()))
-            readings.append(Reading(block.at_s + first * slot_s, until_s, level, silent))
-            self._silent = silent
+            reading = Reading(block.at_s + first * slot_s, until_s, dbfs(float(levels.max())), quiet)
+            released += self._hush(reading, levels) if quiet else [*self._end(), reading]
+            self._quiet = quiet
+        return released
+
+    def finish(self) -> Sequence[Reading]:
+        """A quiet end that is not sure to be silence counts as sound."""
+        return self._end()
+
+    def _hush(self, reading: Reading, levels: NDArray[np.float32]) -> list[Reading]:
+        self._waiting.append(reading)
+        self._dead_slots += int(np.count_nonzero(levels < self._dead))
+        long_enough = reading.until_s - self._waiting[0].at_s >= self._sure_s
+        self._silent = self._silent or long_enough or self._dead_slots >= DEAD_SLOTS
+        return self._release() if self._silent else []
+
+    def _end(self) -> list[Reading]:
+        """The quiet stretch is over."""
+        readings = self._release()
+        self._quiet = self._silent = False
+        self._dead_slots = 0
         return readings
+
+    def _release(self) -> list[Reading]:
+        readings = [Reading(r.at_s, r.until_s, r.value, self._silent) for r in self._waiting]
+        self._waiting.clear()
+        return readings
+
+
+def linear(level_dbfs: float) -> float:
+    """A level in dBFS as a share of full scale."""
+    return float(10.0 ** (level_dbfs / 20.0))
 
 
 def runs(levels: NDArray[np.float32], silent: bool, enter: float, leave: float) -> Iterator[tuple[int, int, bool]]:
