@@ -218,7 +218,7 @@ class StreamRun:
                 for item in items:
                     self._count(item)
                     self._feed(item)
-                if self._live and progress.due(now_s):
+                if self._live and items and progress.due(now_s):
                     self._adapt(connection, now_s)
 
     def _count(self, item: Item) -> None:
@@ -237,7 +237,7 @@ class StreamRun:
         behind_s = self._now_s() - (self._progress.until_s or self._now_s())
         tier = self._ladder.step(behind_s, now_s, slack_s=self._progress.burst_s)
         if tier is not connection.tier:
-            log.warning("stream %s: now decodes %s", self.stream.id, tier.value)
+            log.warning("stream %s: %.1f s behind, now decodes: %s", self.stream.id, self._ladder.lag_s, tier.value)
             connection.tier = tier
 
     def _ended(self) -> None:
