@@ -5,25 +5,32 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Discard
 
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.ladder import Tier
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import PacketInfo, TransportFault
 from vqa_ray.core.timeline import Timeline
+from vqa_ray.core.urls import redact
+from vqa_ray.errors import NotMedia, SourceError
+from vqa_ray.media.continuity import Break
+from vqa_ray.media.dating import FaultDating
 from vqa_ray.media.failures import reading_failed
-from vqa_ray.media.info import SourceInfo
+from vqa_ray.media.feed import Tap
+from vqa_ray.media.info import choose, describe
+from vqa_ray.media.opening import Opened, Opener
 from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.ring import PacketRing
-from vqa_ray.media.tracks import AudioTrack, VideoTrack
+from vqa_ray.media.tracks import AudioTrack, Track, VideoTrack
 
 Item = PacketInfo | TransportFault | Picture | AudioBlock
 
 DAMAGED_READS = 100  # so many unreadable places in a row of a file are its end
+FLAGGED = ("hls", "mpegts", "rtp")  # containers whose packets libav marks behind a continuity error
 
 
 class EndOfMedia(Exception):  # noqa: N818  (no error: a file ended as it should)
@@ -39,32 +46,30 @@ class Connection:
 
     def __init__(
         self,
-        url: str,
-        container: InputContainer,
-        info: SourceInfo,
+        opener: Opener,
+        opened: Opened,
         options: SourceOptions,
         timeline: Timeline,
         *,
-        video: Any | None,
-        audio: Any | None,
+        live: bool,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.info = info
-        self.ring = PacketRing(options.ring_bytes, options.ring_s, video=video is not None)
         self.position_s: float | None = None
         self.last_packet_mono_s = now()
         self.decode_errors = 0
-        self._url = url
-        self._container: InputContainer | None = container
+        self._opener = opener
+        self._live = live
         self._options = options
         self._timeline = timeline
         self._now = now
-        self._video = VideoTrack(video, timeline) if video is not None else None
-        self._audio = AudioTrack(audio, timeline) if audio is not None else None
+        self._container: InputContainer | None = opened.container
+        self._tap = opened.tap
+        self._dating = FaultDating()
         self._frames: deque[Any] = deque()  # decoded, not yet given out: one picture a read
-        self._packets: Iterator[Packet] = self._demux()
         self._unreadable = 0
         self._ended = False
+        self._choose(opened.container, opened.late_s)
+        self.ring = PacketRing(options.ring_bytes, options.ring_s, video=self._video is not None)
 
     @property
     def tier(self) -> Tier:
@@ -92,7 +97,7 @@ class Connection:
         before it. Raises EndOfMedia at the end (after all that the decoders still held), SourceUnavailable when the
         input breaks off or is silent for longer than `read_timeout_s`. Damage in the media raises nothing.
         """
-        video = self._video
+        video, audio = self._video, self._audio
         if video is not None:
             video.release()
             if self._frames:
@@ -102,8 +107,8 @@ class Connection:
             return self._finish()
         if video is not None and packet.stream_index == video.index:
             return self._take_video(video, packet)
-        if self._audio is not None and packet.stream_index == self._audio.index:
-            return self._take_audio(self._audio, packet)
+        if audio is not None and packet.stream_index == audio.index:
+            return self._take_audio(audio, packet)
         return []
 
     def close(self) -> None:
@@ -114,6 +119,8 @@ class Connection:
         self._video = self._audio = None
         if container is not None:
             container.close()
+        if self._tap is not None:
+            self._tap.close()
 
     # ---- one packet
 
@@ -123,10 +130,10 @@ class Connection:
             self._frames.extend(video.drain())
             return [self._picture(video)] if self._frames else []
         info = video.place(packet, size, self._now())
-        self._arrived(info)
         self.ring.add("video", packet, info.key, info.at_s)
         out: list[Item] = [info]
-        frames = video.decode(packet, info.key) if size else []
+        out += self._arrived(video, packet, info)
+        frames = video.decode(packet, info.key) if size else None
         self.decode_errors += video.take_errors()
         if frames:
             self._frames.extend(frames)
@@ -138,9 +145,9 @@ class Connection:
         if not size and packet.dts is None:
             return list(audio.drain())
         info = audio.place(packet, size, self._now())
-        self._arrived(info)
         self.ring.add("audio", packet, True, info.at_s)
         out: list[Item] = [info]
+        out += self._arrived(audio, packet, info)
         if size:
             out += audio.decode(packet)
             self.decode_errors += audio.take_errors()
@@ -152,21 +159,63 @@ class Connection:
             self.info.video, video.changed = video.changed(self.info.video), None
         return picture
 
-    def _arrived(self, info: PacketInfo) -> None:
+    def _arrived(self, track: Track, packet: Packet, info: PacketInfo) -> list[TransportFault]:
+        """Note the packet; continuity errors that can be dated now that it has come, and clean spans."""
         self.last_packet_mono_s = info.arrived_s
-        if info.at_s is not None:
-            self.position_s = info.at_s
+        at_s, tap = info.at_s, self._tap
+        if at_s is None:
+            return []
+        self.position_s = at_s
+        shown_s = at_s + track.reordered_s
+        if tap is None:
+            return self._flags(at_s, shown_s, info) if self._flagged else []
+        pos = packet.pos
+        if pos is None:
+            return []
+        pos += tap.base
+        tap.advance(pos)
+        due = self._dating.passed(track.pid, pos, at_s, shown_s, info.duration_s)
+        return self._dated(tap) if due or tap.check.breaks else []
 
-    def _finish(self) -> list[Item]:
-        if self._ended:
-            raise EndOfMedia(self.info.url)
-        self._ended = True
-        out: list[Item] = list(self._audio.finish()) if self._audio is not None else []
-        if not out:
-            raise EndOfMedia(self.info.url)
-        return out
+    def _dated(self, tap: Tap, *, last: bool = False) -> list[TransportFault]:
+        found = self._dating.date(tap.check.breaks, last=last)
+        tap.check.breaks.clear()
+        return found
+
+    def _flags(self, at_s: float, shown_s: float, info: PacketInfo) -> list[TransportFault]:
+        """Without the bytes: libav marks packets of a transport stream behind a continuity error as corrupt."""
+        due = self._dating.passed(info.stream, 0, at_s, shown_s, info.duration_s)
+        if info.corrupt:
+            return self._dating.date([Break(0, info.stream)], last=True)
+        return self._dating.date(()) if due else []
 
     # ---- the demuxer
+
+    def _choose(self, container: InputContainer, late_s: float | None) -> None:
+        """Take the tracks of a container that was just opened. late_s: None when it goes on behind a turn."""
+        video, audio = choose(container)
+        if video is None and audio is None:
+            raise NotMedia(f"{redact(self._opener.url)}: holds no picture and no sound that can be decoded")
+        for stream in container.streams:
+            if stream is not video and stream is not audio:
+                stream.discard = Discard.all  # do not even fetch it: renditions of HLS and DASH
+        if late_s is not None:
+            first_pts_s = None if self._live else _first_pts_s(video, audio)
+            self._timeline.anchor(first_pts_s, late_s=late_s if self._live else 0.0)
+        self.info = describe(container, self._opener.url, video, audio, live=self._live)
+        self._video = VideoTrack(video, self._timeline) if video is not None else None
+        self._audio = AudioTrack(audio, self._timeline) if audio is not None else None
+        self._packets: Iterator[Packet] = self._demux()
+        if self._tap is not None:
+            self._watch(self._tap)
+        self._flagged = self._tap is None and self.info.format in FLAGGED
+
+    def _watch(self, tap: Tap) -> None:
+        tap.advance(0)
+        tap.opened()
+        self.info.programs = tap.check.tables.programs or None
+        pids = {track.pid for track in (self._video, self._audio) if track is not None}
+        tap.watch(pids, wants_more=len(pids) < 2)
 
     def _demux(self) -> Iterator[Packet]:
         assert self._container is not None
@@ -174,19 +223,68 @@ class Connection:
         return self._container.demux(*chosen)
 
     def _next_packet(self) -> Packet | None:
+        """The next packet; None at the end, and, with all frames out, where the programme turns into another one."""
         while True:
             try:
                 packet = next(self._packets, None)
             except av.error.InvalidDataError as error:
                 self._unreadable += 1
-                if self.info.live or self._unreadable > DAMAGED_READS:
+                if self._live or self._unreadable > DAMAGED_READS:
                     raise self._broken(error) from None
                 self._packets = self._demux()
                 continue
-            except (av.error.FFmpegError, OSError) as error:
+            except (av.error.FFmpegError, OSError, SourceError) as error:
                 raise self._broken(error) from None
             self._unreadable = 0
-            return packet
+            tap = self._tap
+            if packet is None or tap is None or tap.turned is None or packet.pos is None:
+                return packet
+            if packet.pos + tap.base < tap.turned:
+                return packet
+            if not tap.ends_itself:
+                self._packets = self._flushes()
+
+    def _flushes(self) -> Iterator[Packet]:
+        """What libav's demuxer gives at its end: an empty packet a track."""
+        for track in (self._video, self._audio):
+            if track is not None:
+                packet = Packet()
+                packet.stream = track.stream
+                yield packet
+
+    def _finish(self) -> list[Item]:
+        """The demuxer has no more: the last blocks and faults, then the end, or what comes behind a turn."""
+        tap = self._tap
+        if self._ended:
+            raise EndOfMedia(self.info.url)
+        out: list[Item] = list(self._audio.finish()) if self._audio is not None else []
+        if tap is not None:
+            tap.finish()
+            if tap.turned is not None:
+                self._turn(tap)
+                return out
+            out += self._dated(tap, last=True)
+        self._ended = True
+        if not out:
+            raise EndOfMedia(self.info.url)
+        return out
+
+    def _turn(self, tap: Tap) -> None:
+        """Another codec or other PIDs from here on: begin anew with the demuxer and the decoders, not with the time."""
+        tier, container = self.tier, self._container
+        if container is not None:
+            container.close()
+        self._container = self._opener.again(tap)
+        self._choose(self._container, None)
+        self.ring.clear()
+        self.ring.video = self._video is not None
+        self.tier = tier
 
     def _broken(self, error: Exception) -> Exception:
-        return reading_failed(self._url, error, timeout_s=self._options.read_timeout_s)
+        return reading_failed(self._opener.url, error, timeout_s=self._options.read_timeout_s)
+
+
+def _first_pts_s(video: Any | None, audio: Any | None) -> float | None:
+    """Raw PTS that is 0 on the timeline of a file: that of the first picture, or of the first sound."""
+    stream = video if video is not None else audio
+    return None if stream is None or stream.start_time is None else stream.start_time * float(stream.time_base)

@@ -20,11 +20,13 @@ _WORDS = {
 }
 
 
-def opening_failed(url: str, error: Exception, *, timeout_s: float) -> SourceError:
-    """Why `url` could not be opened."""
+def opening_failed(url: str, error: Exception, *, timeout_s: float, target: str | None = None) -> SourceError:
+    """Why `url` could not be opened. target: what its playlist names and the profile does not allow."""
     shown = redact(url)
+    if target is not None:
+        return ForbiddenProtocol(f"{shown}: its playlist names {redact(target)}, which the profile does not allow")
     if isinstance(error, SourceError):
-        return error
+        return error if shown in str(error) else type(error)(f"{shown}: {error}")
     if isinstance(error, _UNSUPPORTED):
         return UnsupportedSource(f"{shown}: this libav has no such protocol or container")
     if isinstance(error, av.error.InvalidDataError):
@@ -34,16 +36,10 @@ def opening_failed(url: str, error: Exception, *, timeout_s: float) -> SourceErr
 
 def reading_failed(url: str, error: Exception, *, timeout_s: float) -> SourceError:
     """Why `url` broke off."""
-    return (
-        error
-        if isinstance(error, SourceError)
-        else SourceUnavailable(f"{redact(url)}: {_why(error, timeout_s, 'reading')}")
-    )
-
-
-def forbidden(url: str, target: str) -> ForbiddenProtocol:
-    """A playlist behind `url` names `target`, which the profile does not allow."""
-    return ForbiddenProtocol(f"{redact(url)}: its playlist names {redact(target)}, and the profile does not allow that")
+    shown = redact(url)
+    if isinstance(error, SourceError):
+        return error if shown in str(error) else type(error)(f"{shown}: {error}")
+    return SourceUnavailable(f"{shown}: {_why(error, timeout_s, 'reading')}")
 
 
 def _why(error: Exception, timeout_s: float, doing: str) -> str:

@@ -28,6 +28,8 @@ class Track:
     def __init__(self, stream: Any, timeline: Timeline) -> None:
         self.stream = stream
         self.index: int = stream.index
+        self.pid: int = stream.id  # of a transport stream
+        self.reordered_s = 0.0  # from decode to presentation time of the last packet
         self._timeline = timeline
         self._base_s = float(stream.time_base)
         self._context = stream.codec_context
@@ -40,7 +42,9 @@ class Track:
         base_s, pts, dts = self._base_s, packet.pts, packet.dts
         pts_s = None if pts is None else pts * base_s
         duration_s = (packet.duration or 0) * base_s
-        placed = self._timeline.place(self.index, self.kind, None if dts is None else dts * base_s, pts_s, duration_s)
+        dts_s = None if dts is None else dts * base_s
+        self.reordered_s = pts_s - dts_s if pts_s is not None and dts_s is not None and self.kind == "video" else 0.0
+        placed = self._timeline.place(self.index, self.kind, dts_s, pts_s, duration_s)
         return PacketInfo(
             self.kind, self.index, placed.at_s, duration_s, pts_s, size, packet.is_keyframe, packet.is_corrupt,
             placed.continuity, placed.gap_s, now_s,
