@@ -56,10 +56,11 @@ class IncidentBook:
         """Incidents that last, oldest first."""
         return sorted(self._incidents.values(), key=lambda i: (i.start_s, i.detector, i.part))
 
-    def active(self, detector: str, part: str = "") -> bool:
-        """Whether a good reading matters: False when a hold is quiet, which is nearly always."""
-        hold = self._holds.get((detector, part))
-        return hold is not None and hold.phase is not Phase.QUIET
+    def busy(self, detector: str) -> bool:
+        """Whether good readings matter: False when all holds of the detector are quiet, which is nearly always."""
+        return any(
+            hold.phase is not Phase.QUIET for (name, _), hold in self._holds.items() if name == detector
+        )  # fmt: skip
 
     def step(self, detector: str, readings: Iterable[Reading]) -> list[Transition]:
         """Take readings of one detector, in time order; what opened and closed."""

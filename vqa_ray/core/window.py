@@ -68,26 +68,34 @@ class Rollup:
         self.epoch = epoch
         self._tallies: dict[tuple[str, str], Tally] = {}
 
+    def tally(self, detector: str, part: str, at_s: float) -> Tally:
+        """The second under way of a detector's part, begun with the one that holds `at_s` if there is none."""
+        key = detector, part
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(at_s)
+        return tally
+
     def add(self, detector: str, reading: Reading, coverage: Callable[[float], float]) -> WindowRow | None:
         """Count a reading; gives the second before it when this is the first of another one."""
-        key = detector, reading.part
-        tally = self._tallies.get(key)
+        tally = self.tally(detector, reading.part, reading.at_s)
         row = None
-        if tally is None:
-            tally = self._tallies[key] = Tally(reading.at_s)
-        elif not tally.start_s <= reading.at_s < tally.end_s:
-            row = self._row(key, tally, coverage)
+        if not tally.start_s <= reading.at_s < tally.end_s:
+            row = self._row((detector, reading.part), tally, coverage)
             tally.restart(reading.at_s)
         tally.add(reading.value, reading.bad)
         return row
 
     def finish(self, coverage: Callable[[float], float]) -> list[WindowRow]:
         """What is under way, as rows; nothing is left."""
-        rows = [self._row(key, tally, coverage) for key, tally in self._tallies.items() if tally.count]
-        self._tallies.clear()
+        rows = [row for key, tally in self._tallies.items() if (row := self._row(key, tally, coverage)) is not None]
+        for tally in self._tallies.values():
+            tally.restart(tally.start_s)
         return rows
 
-    def _row(self, key: tuple[str, str], tally: Tally, coverage: Callable[[float], float]) -> WindowRow:
+    def _row(self, key: tuple[str, str], tally: Tally, coverage: Callable[[float], float]) -> WindowRow | None:
+        if not tally.count:
+            return None
         return WindowRow(
             stream_id=self.stream_id,
             detector=key[0],

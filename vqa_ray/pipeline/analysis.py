@@ -8,18 +8,18 @@ from vqa_ray.core.hold import Rule
 from vqa_ray.core.incident import BookState, IncidentBook, Transition
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Input, PacketInfo, Reading, SourceState, TransportFault
-from vqa_ray.core.window import Coverage, Rollup, WindowRow
+from vqa_ray.core.window import Coverage, Rollup, Tally, WindowRow
 from vqa_ray.detectors.base import Detector, DetectorSpec
 
 Item = Picture | AudioBlock | PacketInfo | TransportFault | SourceState
 OnReading = Callable[[str, Reading], None]
 
-_INPUT_OF: dict[type, Input] = {
-    Picture: Input.VIDEO,
-    AudioBlock: Input.AUDIO,
-    PacketInfo: Input.PACKET,
-    TransportFault: Input.TRANSPORT,
-    SourceState: Input.SOURCE,
+_TYPE_OF: dict[Input, type] = {
+    Input.VIDEO: Picture,
+    Input.AUDIO: AudioBlock,
+    Input.PACKET: PacketInfo,
+    Input.TRANSPORT: TransportFault,
+    Input.SOURCE: SourceState,
 }
 
 
@@ -35,6 +35,19 @@ def rule_of(spec: DetectorSpec) -> Rule:
         hidden_by=spec.hidden_by,
         lower_is_worse=spec.lower_is_worse,
     )
+
+
+class _Watch:
+    """One detector at work. busy: a hold of it is not quiet, so that good readings matter too."""
+
+    __slots__ = ("busy", "detector", "name", "read", "tally")
+
+    def __init__(self, name: str, detector: Detector, busy: bool) -> None:
+        self.name = name
+        self.detector = detector
+        self.read = detector.read
+        self.tally: Tally | None = None  # of part "", which nearly all readings belong to
+        self.busy = busy
 
 
 class Analysis:
@@ -63,8 +76,9 @@ class Analysis:
         self._rollup = Rollup(stream_id, origin_utc, epoch)
         self._on_rows = on_rows
         self._on_reading = on_reading
-        self._watching: dict[Input, list[tuple[str, Detector]]] = {kind: [] for kind in Input}
-        self._watching[Input.SOURCE] = self._build({Input.SOURCE})
+        self._watching: dict[type, list[_Watch]] = {}
+        for kind in Input:
+            self._build(kind)
 
     @property
     def wants(self) -> frozenset[Input]:
@@ -75,18 +89,15 @@ class Analysis:
         """A new connection: detectors start anew, since nothing of before may be compared with what comes."""
         for kind in Input:
             if kind is not Input.SOURCE:
-                self._watching[kind] = self._build({kind})
+                self._build(kind)
 
     def feed(self, item: Item) -> Sequence[Transition]:
         """Show `item` to the detectors that read its kind; what opened and closed because of it."""
-        watching = self._watching[_INPUT_OF[type(item)]]
         out: Sequence[Transition] = ()
-        for name, detector in watching:
-            readings = detector.read(item)
-            if readings:
-                found = self._take(name, readings)
-                if found:
-                    out = [*out, *found]
+        for watch in self._watching[type(item)]:
+            readings = watch.read(item)
+            if readings and (found := self._take(watch, readings)):
+                out = [*out, *found]
         return out
 
     def disconnected(self) -> list[Transition]:
@@ -116,31 +127,47 @@ class Analysis:
         """Continue from what `state` gave elsewhere."""
         self.book.resume(state)
         self._rollup.origin_utc = state.origin_utc
+        for watch in (watch for watching in self._watching.values() for watch in watching):
+            watch.busy = self.book.busy(watch.name)
 
-    def _build(self, kinds: set[Input]) -> list[tuple[str, Detector]]:
-        return [(spec.id, spec.build()) for spec in self.specs if spec.input in kinds]
+    def _build(self, kind: Input) -> None:
+        self._watching[_TYPE_OF[kind]] = [
+            _Watch(spec.id, spec.build(), self.book.busy(spec.id)) for spec in self.specs if spec.input is kind
+        ]
 
     def _drain(self) -> list[Transition]:
+        """What detectors hold back; they are done with their connection."""
         out: list[Transition] = []
         for kind in Input:
-            if kind is Input.SOURCE:
-                continue
-            for name, detector in self._watching[kind]:
-                out += self._take(name, detector.finish())
-            self._watching[kind] = []
+            if kind is not Input.SOURCE:
+                for watch in self._watching[_TYPE_OF[kind]]:
+                    out += self._take(watch, watch.detector.finish())
+                self._watching[_TYPE_OF[kind]] = []
         return out
 
-    def _take(self, name: str, readings: Sequence[Reading]) -> list[Transition]:
-        out: list[Transition] = []
+    def _take(self, watch: _Watch, readings: Sequence[Reading]) -> Sequence[Transition]:
+        """Count readings and hand those that matter to the incidents. Runs for every reading: kept flat."""
+        out: Sequence[Transition] = ()
         for reading in readings:
-            row = self._rollup.add(name, reading, self.coverage.of)
-            if row is not None:
-                self._rows([row])
+            tally, at_s = watch.tally, reading.at_s
+            if tally is None or reading.part or not tally.start_s <= at_s < tally.end_s:
+                self._roll(watch, reading)
+            else:
+                tally.add(reading.value, reading.bad)
             if self._on_reading is not None:
-                self._on_reading(name, reading)
-            if reading.bad or self.book.active(name, reading.part):
-                out += self.book.step(name, (reading,))
+                self._on_reading(watch.name, reading)
+            if reading.bad or watch.busy:
+                out = [*out, *self.book.step(watch.name, (reading,))]
+                watch.busy = self.book.busy(watch.name)
         return out
+
+    def _roll(self, watch: _Watch, reading: Reading) -> None:
+        """The first reading of another second, or one of a part."""
+        row = self._rollup.add(watch.name, reading, self.coverage.of)
+        if not reading.part:
+            watch.tally = self._rollup.tally(watch.name, "", reading.at_s)
+        if row is not None:
+            self._rows([row])
 
     def _rows(self, rows: list[WindowRow]) -> None:
         if rows and self._on_rows is not None:
