@@ -43,10 +43,11 @@ def analyze(
     """Watch one input in this process and give what is found, as it is found.
 
     An incident comes when it opens (`end_s` is None) and, as the same `incident_id`, again when it closes; one that
-    is open when a live input is left stays open. With `readings`, everything that detectors say comes too. A file is analysed completely, as fast as possible; a live
-    input for `duration_s` seconds, or until the caller stops. profile: a shipped one's name or a Profile; None takes
-    `qc` for a file and `live` for a live input. on_progress is given the position and the length in seconds (None if
-    unknown). Raises SourceError when a file cannot be opened or read; a live input is tried again.
+    is open when a live input is left stays open. With `readings`, everything that detectors say comes too. A file is
+    analysed completely, as fast as possible; a live input for `duration_s` seconds, or until the caller stops.
+    profile: a shipped one's name or a Profile; None takes `qc` for a file and `live` for a live input. on_progress is
+    given the position and the length in seconds (None if unknown). Raises SourceError when a file cannot be opened or
+    read; a live input is tried again.
     """
     chosen = _profile(profile, url)
     name = stream_id or "input"

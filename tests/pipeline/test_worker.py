@@ -1,0 +1,215 @@
+"""Streams in a worker: real transport streams over UDP on loopback, found faults, hand-over, silence, bounded stops."""
+
+import math
+import socket
+import threading
+import time
+from pathlib import Path
+
+import av
+import msgspec
+import numpy as np
+import pytest
+
+from vqa_ray.config import LIVE, DetectorSet, Profile, StreamSpec
+from vqa_ray.core.notice import NoticeKind
+from vqa_ray.core.source import ReconnectOptions
+from vqa_ray.detectors.registry import by_id
+from vqa_ray.errors import StaleEpoch
+from vqa_ray.media.source import SourceOptions
+from vqa_ray.pipeline.worker import Told, Worker
+
+FPS = 25
+BLACK = (3.0, 6.0)  # seconds of the clip
+
+
+def profile(**raise_after_s: float) -> Profile:
+    specs = {name: by_id[name](raise_after_s=seconds, clear_after_s=0.2) for name, seconds in raise_after_s.items()}
+    return Profile(
+        name="test",
+        live=True,
+        detectors=DetectorSet(**specs),
+        source=SourceOptions(open_timeout_s=4.0, read_timeout_s=2.0),
+        reconnect=ReconnectOptions(stall_after_s=0.5, first_delay_s=0.2, max_delay_s=0.4),
+    )
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """Ten seconds of moving picture, black from 3 to 6 s, as a transport stream."""
+    path = tmp_path_factory.mktemp("clip") / "clip.ts"
+    with av.open(str(path), "w", format="mpegts") as out:
+        video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "tune": "zerolatency", "g": "25"})
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        texture = np.random.default_rng(7).integers(40, 200, (96, 320), np.uint8)
+        for i in range(10 * FPS):
+            frame = av.VideoFrame(160, 96, "yuv420p")
+            black = BLACK[0] <= i / FPS < BLACK[1]
+            luma = np.full((96, 160), 16, np.uint8) if black else texture[:, (i * 3) % 160 :][:, :160]
+            planes = [np.ascontiguousarray(luma), np.full((48, 80), 128, np.uint8), np.full((48, 80), 128, np.uint8)]
+            for plane, data in zip(frame.planes, planes, strict=True):
+                rows = np.zeros((data.shape[0], plane.line_size), np.uint8)
+                rows[:, : data.shape[1]] = data
+                plane.update(rows.tobytes())
+            frame.pts = i
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return path
+
+
+class Sender:
+    """Sends a transport stream to a UDP port at the rate of its media."""
+
+    def __init__(self, path: Path, port: int) -> None:
+        self.path = path
+        self.data = path.read_bytes()
+        self.port = port
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self) -> "Sender":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self.thread.join(5)
+
+    def _send(self) -> None:
+        chunk = 7 * 188
+        chunks = math.ceil(len(self.data) / chunk)
+        with av.open(str(self.path)) as container:
+            times = sorted((p.pos, float(p.dts * p.time_base)) for p in container.demux(video=0) if p.dts is not None)
+        first_s = times[0][1]
+        began_s = time.monotonic()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for i in range(chunks):
+                due_s = max((t for pos, t in times if pos <= i * chunk), default=first_s) - first_s
+                if self.stopping.wait(max(0.0, began_s + due_s - time.monotonic())):
+                    return
+                out.sendto(self.data[i * chunk : (i + 1) * chunk], ("127.0.0.1", self.port))
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def worker(told):
+    made = Worker("w", tell=told.append)
+    yield made
+    made.stop(2.0)
+
+
+def until(condition, timeout_s: float) -> float:
+    """Seconds until `condition` holds; fails after `timeout_s`."""
+    began_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_s < timeout_s, "it did not come"
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+def stream(port: int) -> StreamSpec:
+    return StreamSpec(id="one", url=f"udp://127.0.0.1:{port}", labels={"channel": "news"})
+
+
+def kinds(told: list[Told]) -> list[tuple[str, str]]:
+    return [(one.notice.kind.value, one.notice.incident.detector) for one in told]
+
+
+def test_black_in_a_live_stream_is_told_while_it_lasts_and_again_when_it_ends(worker, told, clip, port):
+    worker.assign(stream(port), profile(black=0.3), epoch=1)
+    with Sender(clip, port):
+        until(lambda: kinds(told) == [("opened", "black")], 12)
+        until(lambda: kinds(told) == [("opened", "black"), ("closed", "black")], 6)
+    closed = told[1].notice.incident
+    assert closed.end_s - closed.start_s == pytest.approx(BLACK[1] - BLACK[0], abs=0.001)
+    assert closed.labels == {"channel": "news"}
+    assert closed.start_pts_s is not None
+    delay_s = (told[0].notice.noticed_utc - closed.start_utc).total_seconds()
+    assert 0.3 <= delay_s + 0.04 < 1.5
+
+
+def test_silence_of_the_sender_is_no_signal_until_packets_come_again(worker, told, clip, port):
+    worker.assign(stream(port), profile(signal_loss=0.3), epoch=1)
+    with Sender(clip, port):
+        until(lambda: worker.reports()[0].connected_once, 8)
+    until(lambda: kinds(told) == [("opened", "signal_loss")], 3)
+    assert worker.reports()[0].state in ("stalled", "backing_off")
+    with Sender(clip, port):  # the same timestamps again: another connection, nothing is bridged
+        until(lambda: ("closed", "signal_loss") in kinds(told), 8)
+    assert kinds(told) == [("opened", "signal_loss"), ("closed", "signal_loss")]
+    lost = told[1].notice.incident
+    assert 0.3 < lost.end_s - lost.start_s < 8
+
+
+def test_an_incident_goes_on_in_another_worker_with_the_same_id_and_is_not_told_twice(worker, told, clip, port):
+    one, profile_ = stream(port), profile(black=0.3)
+    worker.assign(one, profile_, epoch=1)
+    later: list[Told] = []
+    other = Worker("other", tell=later.append)
+    try:
+        with Sender(clip, port):
+            until(lambda: kinds(told) == [("opened", "black")], 12)
+            snapshot = worker.release("one", 1)
+            other.assign(one, profile_, epoch=2, snapshot=snapshot)
+            until(lambda: kinds(later) == [("closed", "black")], 8)
+    finally:
+        other.stop()
+    first, last = told[0].notice.incident, later[0].notice.incident
+    assert (last.incident_id, last.start_utc) == (first.incident_id, first.start_utc)
+    assert last.end_s - last.start_s == pytest.approx(3.0, abs=1.0)
+    assert later[0].epoch == 2
+
+
+def test_the_next_owner_of_a_running_hold_does_not_start_it_anew(worker, told, clip, port):
+    one, profile_ = stream(port), profile(black=1.5)
+    worker.assign(one, profile_, epoch=1)
+    other = Worker("other", tell=told.append)
+    try:
+        with Sender(clip, port):
+            until(lambda: b"pending" in (worker.reports()[0].snapshot or b""), 12)
+            other.assign(one, profile_, epoch=2, snapshot=worker.release("one", 1))
+            until(lambda: kinds(told) == [("opened", "black"), ("closed", "black")], 8)
+    finally:
+        other.stop()
+    assert told[1].notice.incident.end_s - told[1].notice.incident.start_s > 2.0
+
+
+def test_assigning_again_changes_nothing_and_an_older_epoch_is_refused(worker, port):
+    worker.assign(stream(port), LIVE, epoch=5)
+    worker.assign(stream(port), LIVE, epoch=5)
+    with pytest.raises(StaleEpoch, match="epoch 4 is older than 5"):
+        worker.assign(stream(port), LIVE, epoch=4)
+    assert [report.epoch for report in worker.reports()] == [5]
+    assert worker.release("one", 4) is None
+
+
+def test_a_stream_that_hangs_in_connecting_delays_no_stop(told, port):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        made = Worker("w", tell=told.append)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
+        made.assign(StreamSpec(id="silent", url=url), profile(black=0.3), epoch=1)
+        time.sleep(0.3)
+        began_s = time.monotonic()
+        made.stop(1.0)
+        assert time.monotonic() - began_s < 3.0
+
+
+def test_a_file_is_read_to_its_end_and_closes_what_is_open(worker, told, clip):
+    qc = msgspec.structs.replace(profile(black=0.1), live=False)
+    worker.assign(StreamSpec(id="file", url=str(clip)), qc, epoch=1)
+    until(lambda: worker.reports()[0].state == "ended", 20)
+    assert [(one.notice.kind, one.notice.incident.end_s) for one in told] == [
+        (NoticeKind.OPENED, None),
+        (NoticeKind.CLOSED, pytest.approx(6.0, abs=0.001)),
+    ]
