@@ -13,6 +13,7 @@ LONGEST = 4  # edges in a row: longer jumps are lines of the scene, graphics, ba
 FEWEST = 4  # edges: fewer are chance in a small picture
 STRIPE = 24  # rows and columns of blocks are enough to judge a picture by
 
+GRID = slice(BLOCK - 2, None, BLOCK)  # of columns of steps: those between two blocks
 _ALONG = np.ones((LONGEST + 1, 1), np.uint8)
 
 
@@ -30,22 +31,22 @@ def block_edges(luma: Plane, bit_depth: int = 8) -> float:
     luma = luma[: rows * BLOCK, : columns * BLOCK]
     upright = _jumps(_stripes(luma, max(1, rows // STRIPE), bit_depth))
     across = _jumps(_stripes(_transposed(luma, max(1, columns // STRIPE), bit_depth), 1, 8))
-    on_grid = other = edges = 0
-    for jumps in (upright, across):
-        grid = jumps[:, BLOCK - 2 :: BLOCK]
-        found = int(np.count_nonzero(grid))
-        on_grid += found
-        other += cv2.countNonZero(jumps) - found
-        edges += grid.size
+    if _on_grid(upright) + _on_grid(across) < FEWEST:
+        return 0.0
+    upright, across = _short(upright), _short(across)
+    on_grid = _on_grid(upright) + _on_grid(across)
+    other = cv2.countNonZero(upright) + cv2.countNonZero(across) - on_grid
+    edges = upright[:, GRID].size + across[:, GRID].size
     excess = on_grid - other / (BLOCK - 1)
     return 1000.0 * excess / edges if excess >= FEWEST else 0.0
 
 
 def _stripes(luma: Plane, every: int, bit_depth: int) -> Plane:
-    """Every second line of each `every`th row of blocks, (blocks * 8, w) uint8."""
+    """Every second line of each `every`th row of blocks, (8 * blocks, w) uint8: the first lines, the second lines, …"""
     width = luma.shape[1]
     count = len(luma) // (BLOCK * every)
-    lines = luma[: count * BLOCK * every].reshape(count, BLOCK * every, width)[:, 1:BLOCK:2].reshape(-1, width)
+    blocks = luma[: count * BLOCK * every].reshape(count, BLOCK * every, width)[:, 1:BLOCK:2]
+    lines = blocks.transpose(1, 0, 2).reshape(-1, width)
     return lines if bit_depth == 8 else (lines >> (bit_depth - 8)).astype(np.uint8)
 
 
@@ -61,16 +62,26 @@ def _transposed(luma: Plane, every: int, bit_depth: int) -> Plane:
 
 
 def _jumps(lines: Plane) -> Plane:
-    """Where isolated, short jumps along x are; lines (8 a block, w) uint8 -> (blocks, w - 3) of 0 and 255.
+    """Where isolated jumps along x are; lines (8 * blocks, w) uint8 -> (blocks, w - 3) of 0 and 255.
 
     Column i is the step from pixel i + 1 to i + 2.
     """
     steps = cv2.min(cv2.absdiff(lines[:, 1:], lines[:, :-1]), CLIP)
-    total = cv2.add(steps[0::LINES], steps[1::LINES])
-    for line in range(2, LINES):
-        total = cv2.add(total, steps[line::LINES])
-    beside = cv2.max(total[:, :-2], total[:, 2:])
-    alone = cv2.subtract(total[:, 1:-1], beside)
-    found: Plane = cv2.threshold(alone, JUMP * LINES, 255, cv2.THRESH_BINARY)[1]
-    short: Plane = cv2.subtract(found, cv2.morphologyEx(found, cv2.MORPH_OPEN, _ALONG))
+    blocks = len(steps) // LINES
+    while len(steps) > blocks:
+        half = len(steps) // 2
+        steps = cv2.add(steps[:half], steps[half:])
+    beside = cv2.max(steps[:, :-2], steps[:, 2:])
+    alone = cv2.subtract(steps[:, 1:-1], beside)
+    jumps: Plane = cv2.threshold(alone, JUMP * LINES, 255, cv2.THRESH_BINARY)[1]
+    return jumps
+
+
+def _short(jumps: Plane) -> Plane:
+    """Without those that go on over more than four blocks."""
+    short: Plane = cv2.subtract(jumps, cv2.morphologyEx(jumps, cv2.MORPH_OPEN, _ALONG))
     return short
+
+
+def _on_grid(jumps: Plane) -> int:
+    return cv2.countNonZero(np.ascontiguousarray(jumps[:, GRID]))

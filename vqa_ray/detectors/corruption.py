@@ -8,11 +8,11 @@ without any flag (HEVC sets none, and none survives another encoding).
 
 from collections import deque
 from collections.abc import Sequence
+from statistics import median
 from typing import Annotated, ClassVar
 
 import cv2
 import msgspec
-import numpy as np
 
 from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
@@ -120,7 +120,7 @@ class Pixels:
         if cut:
             self._usual.clear()
         if cut or not (self.suspect or self.damaged):
-            self._base = float(np.median(self._usual)) if len(self._usual) >= MIN_LOOKS else UNKNOWN_SCENE
+            self._base = median(self._usual) if len(self._usual) >= MIN_LOOKS else UNKNOWN_SCENE
         self.excess = max(0.0, edges - self._base)
         self._judge(edges, picture.at_s, tainted)
 

@@ -13,6 +13,7 @@ one small thing that moves on a locked-off shot. Two things tell them apart:
 Readings of a still stretch are held back until it is long enough to tell, so that a freeze starts at the held frame.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
@@ -68,20 +69,26 @@ class FreezeSpec(DetectorSpec, frozen=True, kw_only=True):
 
 
 class Move(NamedTuple):
-    """A frame that differs from the one before: when, its largest and its mean change."""
+    """A frame that differs from the one before it: when, by how much at most, and both thumbs."""
 
     at_s: float
     largest: float
-    mean: float
+    thumb: Plane
+    before: Plane
+
+    @property
+    def mean(self) -> float:
+        """The mean absolute change."""
+        return float(cv2.norm(self.thumb, self.before, cv2.NORM_L1)) / max(1, self.thumb.size)
 
 
 class Still:
     """A held frame and its repeats; `level` is how much moved before a sudden stop, 0 if the stop was not sudden."""
 
-    def __init__(self, picture: Picture, thumb: Plane, change: float, level: float) -> None:
+    def __init__(self, picture: Picture, thumb: Plane, change: float, level: float | None) -> None:
+        self.level = level  # None: not asked yet
+        self.held = thumb  # what frames are compared with
         self._start_s = picture.at_s
-        self._level = level
-        self._held = thumb  # what frames are compared with
         self._key: Plane | None = thumb if picture.key else None  # what key frames are compared with
         self._repeats = 0
         self._worst = 0.0
@@ -91,16 +98,16 @@ class Still:
     def change(self, thumb: Plane, last: Plane, key: bool) -> float:
         """How much `thumb` differs from what is held; a first key frame from the frame before it."""
         if not key:
-            return largest(thumb, self._held)
+            return largest(thumb, self.held)
         return largest(thumb, last if self._key is None else self._key)
 
     def limit(self, spec: FreezeSpec, key: bool) -> float:
         """Up to what change a frame repeats the held one."""
-        stop = self._level / STOP_RATIO
+        stop = (self.level or 0.0) / STOP_RATIO
         if self._frozen:
             limit = spec.tolerance if stop else EXACT
         elif self._repeats == 0 and stop:
-            limit = 2 * spec.tolerance if stop > 2 * spec.tolerance else stop
+            limit = min(2 * spec.tolerance, stop)
         else:
             limit = max(spec.still_tolerance, min(spec.tolerance, stop))
         return max(POP, 2 * limit) if key else limit
@@ -108,14 +115,14 @@ class Still:
     def repeat(self, picture: Picture, thumb: Plane, change: float, spec: FreezeSpec) -> Sequence[Reading]:
         """Take a repeat of the held frame."""
         if self._repeats == 0 or picture.key:
-            self._held = thumb  # the first repeat may be refined at once, a key frame is another rendering
-        elif not picture.key:
+            self.held = thumb  # the first repeat may be refined at once, a key frame is another rendering
+        else:
             self._worst = max(self._worst, change)
         if picture.key and self._key is None:
             self._key = thumb
         self._repeats += 1
         self._waiting.append((picture.at_s, picture.until_s, change))
-        exact = self._level > 0 and self._worst <= EXACT
+        exact = bool(self.level) and self._worst <= EXACT
         needed_s = spec.exact_s if exact else spec.sure_s
         lasted_s = picture.until_s - self._start_s
         self._frozen = self._frozen or (self._repeats >= REPEATS and lasted_s >= needed_s - 1e-6)
@@ -147,35 +154,50 @@ class FreezeDetector:
         still = self._still
         if still is None or last is None or last.shape != thumb.shape or broken:
             self._moves.clear()
-            return self._hold(picture, thumb, 0.0, sudden=0.0)
+            return self._hold(picture, thumb, 0.0, 0.0)
         change = still.change(thumb, last, picture.key)
-        if change <= still.limit(self._spec, picture.key):
+        if still.level is None and (picture.key or change <= self._highest_limit()):
+            still.level = self._stop_level()
+        if still.level is not None and change <= still.limit(self._spec, picture.key):
             return still.repeat(picture, thumb, change, self._spec)
-        move = Move(picture.at_s, largest(thumb, last), mean(thumb, last))
-        return self._hold(picture, thumb, move.largest, sudden=self._stop_level(move))
+        step = change if still.held is last else largest(thumb, last)
+        self._moves.append(Move(picture.at_s, step, thumb, last))
+        return self._hold(picture, thumb, step, None)
 
     def finish(self) -> Sequence[Reading]:
         """What is held back still."""
         return NOTHING if self._still is None else self._still.release()
 
-    def _hold(self, picture: Picture, thumb: Plane, change: float, sudden: float) -> Sequence[Reading]:
+    def _hold(self, picture: Picture, thumb: Plane, change: float, level: float | None) -> Sequence[Reading]:
         released = self.finish()
-        self._still = Still(picture, thumb, change, sudden)
+        self._still = Still(picture, thumb, change, level)
+        while self._moves and self._moves[0].at_s < picture.at_s - RECENT_S:
+            self._moves.popleft()
         return released
 
-    def _stop_level(self, move: Move) -> float:
-        """How much moved before this frame, 0 if little is known of it or the frame is the first after a cut."""
-        while self._moves and self._moves[0].at_s < move.at_s - RECENT_S:
-            self._moves.popleft()
-        self._moves.append(move)
-        before = list(self._moves)[:-1]
-        if before and move.mean > CUT_RATIO * max(m.mean for m in before):
-            self._moves.clear()
+    def _highest_limit(self) -> float:
+        """What the limit would be at most: spares the price of the exact one while things move."""
+        return max(self._spec.still_tolerance, max((move.largest for move in self._moves), default=0.0) / STOP_RATIO)
+
+    def _stop_level(self) -> float:
+        """How much moved before the held frame, 0 if little is known of it or the frame is the first after a cut."""
+        moves = after_cut(list(self._moves))
+        if len(moves) < 2:
             return 0.0
-        if not before:
-            return 0.0
-        level = sorted(m.largest for m in self._moves)[-2]
+        level = sorted(move.largest for move in moves)[-2]
         return level if level > STOP_RATIO * self._spec.still_tolerance else 0.0
+
+
+def after_cut(moves: list[Move]) -> list[Move]:
+    """The moves after the last cut: a cut changes the mean by four times what any move before it did."""
+    start, highest = 0, math.inf
+    for number, move in enumerate(moves):
+        mean = move.mean
+        if mean > CUT_RATIO * highest:
+            start, highest = number + 1, math.inf
+        else:
+            highest = mean if highest == math.inf else max(highest, mean)
+    return moves[start:]
 
 
 def shrink_twice(luma: Plane) -> Plane:
@@ -191,8 +213,3 @@ def shrink_twice(luma: Plane) -> Plane:
 def largest(a: Plane, b: Plane) -> float:
     """The largest absolute difference."""
     return float(cv2.norm(a, b, cv2.NORM_INF))
-
-
-def mean(a: Plane, b: Plane) -> float:
-    """The mean absolute difference."""
-    return float(cv2.norm(a, b, cv2.NORM_L1)) / max(1, a.size)
