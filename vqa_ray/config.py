@@ -55,8 +55,8 @@ else:
     )
     DetectorSet = msgspec.defstruct("DetectorSet", [(spec.id, spec | None, None) for spec in SPECS], **_STRICT)
 
-_NAME = "letters, digits and . _ - after a letter or a digit"
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description=_NAME)]
+NAME_RULE = "letters, digits and . _ - after a letter or a digit"
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description=NAME_RULE)]
 """Of streams and profiles: it becomes part of file names, URLs and metric labels."""
 
 

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -13,8 +13,10 @@ from vqa_ray.core.incident import Transition
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Reading
+from vqa_ray.core.source import State
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.core.window import WindowRow
+from vqa_ray.errors import SourceUnavailable
 from vqa_ray.media.source import Connection, EndOfMedia, is_live, open_source
 from vqa_ray.pipeline.analysis import Analysis
 from vqa_ray.pipeline.stream import LOOK_S, StreamRun, Told
@@ -37,9 +39,10 @@ def analyze(
     stream_id: str | None = None,
     readings: bool = False,
     duration_s: float | None = None,
+    wait: bool = True,
     on_progress: OnProgress | None = None,
     on_rows: Callable[[list[WindowRow]], None] | None = None,
-) -> Iterator[Incident | Measured]:
+) -> Generator[Incident | Measured]:
     """Watch one input in this process and give what is found, as it is found.
 
     An incident comes when it opens (`end_s` is None) and, as the same `incident_id`, again when it closes; one that
@@ -47,12 +50,12 @@ def analyze(
     analysed completely, as fast as possible; a live input for `duration_s` seconds, or until the caller stops.
     profile: a shipped one's name or a Profile; None takes `qc` for a file and `live` for a live input. on_progress is
     given the position and the length in seconds (None if unknown). Raises SourceError when a file cannot be opened or
-    read; a live input is tried again.
+    read; a live input is tried again and again, without `wait` only after it was connected once.
     """
     chosen = _profile(profile, url)
     name = stream_id or "input"
     if is_live(url):
-        yield from _live(StreamSpec(id=name, url=url), chosen, readings, duration_s, on_progress, on_rows)
+        yield from _live(StreamSpec(id=name, url=url), chosen, readings, duration_s, wait, on_progress, on_rows)
     else:
         yield from _file(url, chosen, name, readings, duration_s, on_progress, on_rows)
 
@@ -126,6 +129,7 @@ def _live(
     profile: Profile,
     readings: bool,
     duration_s: float | None,
+    wait: bool,
     on_progress: OnProgress | None,
     on_rows: Callable[[list[WindowRow]], None] | None,
 ) -> Iterator[Incident | Measured]:
@@ -145,6 +149,8 @@ def _live(
             if duration_s is not None and elapsed_s >= duration_s:
                 break
             run.look()
+            if not wait:
+                wait = _connected(run)
             if on_progress is not None:
                 on_progress(elapsed_s, duration_s)
             yield from _waiting(said)
@@ -152,6 +158,14 @@ def _live(
         run.stop()
     while not said.empty():
         yield said.get_nowait()
+
+
+def _connected(run: StreamRun) -> bool:
+    """Whether a frame came; SourceUnavailable when the first try has failed."""
+    report = run.report()
+    if report.state == State.BACKING_OFF and not report.connected_once:
+        raise SourceUnavailable(report.reason)
+    return report.connected_once
 
 
 def _waiting(said: "queue.SimpleQueue[Incident | Measured]") -> Iterator[Incident | Measured]:

@@ -1,0 +1,140 @@
+"""`vqa run`: watch a fleet on Ray, with a live table in a terminal and plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from vqa_ray import config
+from vqa_ray.cli import show
+from vqa_ray.cli.fleet import address_option
+from vqa_ray.cli.main import OK, PROBLEMS
+from vqa_ray.cluster.client import Fleet
+from vqa_ray.cluster.messages import FleetStatus
+from vqa_ray.core.notice import Incident
+from vqa_ray.errors import ClusterError
+
+LOOK_S = 1.0
+LATEST = 200  # incidents asked for at each look
+
+
+@click.command()
+@click.argument("fleet", type=click.Path(dir_okay=False))
+@address_option
+@click.option(
+    "--duration", "duration_s", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds."
+)
+@click.option("--detach", is_flag=True, help="Start the fleet on the cluster of --address and come back at once.")
+def run(fleet: str, address: str | None, duration_s: float | None, detach: bool) -> None:
+    """Watch a fleet on Ray and show it live.
+
+    Without --address a Ray of its own starts on this machine, and ends with this command. On a cluster the fleet goes
+    on after Ctrl-C; `vqa stop` ends it. Exit code 1 if there were incidents.
+    """
+    spec = config.load_fleet(fleet)
+    if detach and not address:
+        raise click.UsageError(
+            "--detach needs --address (or RAY_ADDRESS): a Ray of our own would end with this command"
+        )
+    out = show.console()
+    with out.status("starting on Ray …") if out.is_terminal else _quiet():
+        running = Fleet.start(address=address)
+        result = running.apply(spec)
+    out.print(f"{fleet}: {show.applied(result)}", style="dim")
+    if detach:
+        return
+    watch = Watch(running, out)
+    try:
+        watch.until(duration_s)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        leave(running, out, stop=address is None or duration_s is not None)
+    sys.exit(PROBLEMS if watch.incidents else OK)
+
+
+def leave(running: Fleet, out: Console, *, stop: bool) -> None:
+    """End the fleet, or leave it to its cluster and say how to come back."""
+    if stop:
+        with out.status("stopping …") if out.is_terminal else _quiet():
+            running.stop()
+        out.print("stopped", style="dim")
+    else:
+        out.print("the fleet goes on: `vqa status` shows it, `vqa stop` ends it", style="dim")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    yield
+
+
+class Watch:
+    """Looks at the fleet once a second: tells of each incident as it begins and ends, and draws the table."""
+
+    def __init__(self, running: Fleet, out: Console, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.incidents: dict[str, Incident] = {}
+        self._running = running
+        self._out = out
+        self._sleep = sleep
+        self._states: dict[str, str] = {}
+        self._away = False
+        self._before = frozenset(one.incident_id for one in running.incidents(limit=LATEST) if not one.open)
+
+    def until(self, duration_s: float | None) -> None:
+        """Look until the time is over or Ctrl-C."""
+        began_s = time.monotonic()
+        with Live(console=self._out, transient=True, auto_refresh=False) if self._out.is_terminal else _quiet() as live:
+            while duration_s is None or time.monotonic() - began_s < duration_s:
+                self.look(live, time.monotonic() - began_s)
+                self._sleep(LOOK_S)
+
+    def look(self, live: Live | None, elapsed_s: float) -> None:
+        """One look. A supervisor that is away for a while (it restarts) does not end the watch."""
+        try:
+            status, latest = self._running.status(), self._running.incidents(limit=LATEST)
+        except ClusterError as error:
+            if not self._away:
+                self._out.print(f"{error}; trying again", style="yellow")
+            self._away = True
+            return
+        self._away = False
+        self.tell(latest)
+        if live is not None:
+            live.update(self.page(status, elapsed_s), refresh=True)
+        else:
+            self._tell_states(status)
+
+    def tell(self, latest: list[Incident]) -> None:
+        """A line for each that began or ended since the look before."""
+        for incident in sorted(latest, key=lambda one: one.end_utc or one.start_utc):
+            known = self.incidents.get(incident.incident_id)
+            if incident.incident_id in self._before or (known is not None and known.open == incident.open):
+                continue
+            if known is None and not incident.open:
+                self._out.print(show.incident_line(began(incident)))
+            self.incidents[incident.incident_id] = incident
+            self._out.print(show.incident_line(incident))
+
+    def page(self, status: FleetStatus, elapsed_s: float) -> RenderableType:
+        """What a terminal shows: the fleet in a line, then as many streams as fit."""
+        rows = max(3, self._out.height - 6)
+        footer = Text(f"watching for {show.length(elapsed_s)}; Ctrl-C ends", style="dim")
+        return Group(Text(), show.status_line(status), show.stream_table(status.streams, rows=rows), footer)
+
+    def _tell_states(self, status: FleetStatus) -> None:
+        for stream in status.streams:
+            if self._states.get(stream.stream_id) != stream.state:
+                self._states[stream.stream_id] = stream.state
+                self._out.print(show.state_line(stream))
+
+
+def began(incident: Incident) -> Incident:
+    """The incident as it was when it began."""
+    from msgspec.structs import replace
+
+    return replace(incident, end_s=None, end_utc=None)

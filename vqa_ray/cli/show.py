@@ -1,0 +1,212 @@
+"""How things look in the terminal: values in, rich tables and lines out. Nothing is asked or read here."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vqa_ray.core.notice import Incident
+from vqa_ray.core.reading import Severity
+from vqa_ray.core.urls import redact
+
+if TYPE_CHECKING:
+    from vqa_ray.cluster.messages import ApplyResult, FleetStatus, StreamStatus
+
+PIPE_WIDTH = 200  # of tables that go to a file or a pipe: never cut there
+SEVERITY_STYLE = {
+    Severity.CRITICAL: "bold red",
+    Severity.MAJOR: "red",
+    Severity.MINOR: "yellow",
+    Severity.INFO: "cyan",
+}
+STATE_STYLE = {
+    "live": "green",
+    "connecting": "yellow",
+    "waiting": "yellow",
+    "stalled": "red",
+    "backing_off": "red",
+    "parked": "bold red",
+    "ended": "dim",
+    "stopped": "dim",
+}
+FINE = frozenset({"live", "ended"})
+TIER_WORDS = {"no_disposable": "no disposable frames", "key": "key frames only"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read; as wide as the terminal, and never cut when it goes to a file."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+    return made
+
+
+def clock(at_s: float) -> str:
+    """Seconds of media as `h:mm:ss.mmm`."""
+    sign, ms = ("-" if at_s < 0 else ""), round(abs(at_s) * 1000)
+    return f"{sign}{ms // 3_600_000}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def length(seconds: float) -> str:
+    """A length of time, short: `0.48 s`, `12.5 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def utc(at: datetime, *, date: bool = False) -> str:
+    """A time of day in UTC, to the tenth of a second."""
+    at = at.astimezone(UTC)
+    day = f"{at:%Y-%m-%d} " if date else ""
+    return f"{day}{at:%H:%M:%S}.{at.microsecond // 100_000}"
+
+
+def value(incident: Incident) -> str:
+    """The worst reading with its unit; a share as per cent."""
+    unit = incident.unit
+    if unit.endswith("share"):
+        return f"{incident.value:.0%} {unit.removesuffix('share')}".strip()
+    number = f"{incident.value:.3g}" if abs(incident.value) < 1000 else f"{incident.value:.0f}"
+    return number if unit in ("", "1") else f"{number} {unit}"
+
+
+def _plain(*columns: str, right: Iterable[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "why")
+    return table
+
+
+def incident_table(incidents: Sequence[Incident], *, media_time: bool) -> Table:
+    """One row an incident, by start; times in the media (a file) or of the day in UTC (live)."""
+    with_stream = len({incident.stream_id for incident in incidents}) > 1 or not media_time
+    columns = ["start", "end", "length", *(["stream"] if with_stream else []), "detector", "part", "severity", "worst"]
+    with_why = any(incident.reason for incident in incidents)
+    table = _plain(*columns, *(["why"] if with_why else []), right=("start", "end", "length"))
+    dates = len({incident.start_utc.date() for incident in incidents}) > 1
+    for incident in sorted(incidents, key=lambda i: (i.start_utc, i.start_s, i.detector, i.part)):
+        table.add_row(*_times(incident, media_time, dates), *_words(incident, with_stream, with_why))
+    return table
+
+
+def _times(incident: Incident, media_time: bool, dates: bool) -> tuple[str, str, str]:
+    end_s, end_utc = incident.end_s, incident.end_utc
+    spent = length(end_s - incident.start_s) if end_s is not None else ""
+    if media_time:
+        return clock(incident.start_s), clock(end_s) if end_s is not None else "open", spent
+    return utc(incident.start_utc, date=dates), utc(end_utc, date=dates) if end_utc else "open", spent
+
+
+def _words(incident: Incident, with_stream: bool, with_why: bool) -> list[Text]:
+    style = SEVERITY_STYLE[incident.severity]
+    return [
+        *([Text(incident.stream_id)] if with_stream else []),
+        Text(incident.detector, style=style),
+        Text(incident.part),
+        Text(incident.severity.value, style=style),
+        Text(value(incident)),
+        *([Text(redact(incident.reason))] if with_why else []),
+    ]
+
+
+def incident_line(incident: Incident, *, with_stream: bool = True) -> Text:
+    """What happened just now, as one line: it opened, or it closed."""
+    style = SEVERITY_STYLE[incident.severity]
+    what = f"{incident.detector} {incident.part}".strip()
+    subject = f"{incident.stream_id}  {what}" if with_stream else what
+    if incident.end_s is None or incident.end_utc is None:
+        why = f"  ({redact(incident.reason)})" if incident.reason else ""
+        return Text.assemble(
+            utc(incident.start_utc), "  ", ("▲ began  ", style), (subject, style), f"  {incident.severity}{why}"
+        )
+    lasted = length(incident.end_s - incident.start_s)
+    return Text.assemble(
+        utc(incident.end_utc), "  ", ("▽ ended  ", "green"), subject, f"  after {lasted}, worst {value(incident)}"
+    )
+
+
+def counts(incidents: Sequence[Incident]) -> str:
+    """`3 incidents (2 black, 1 freeze)`."""
+    if not incidents:
+        return "no incidents"
+    each = Counter(incident.detector for incident in incidents).most_common()
+    words = ", ".join(f"{count} {detector}" for detector, count in each)
+    return f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({words})"
+
+
+def status_line(status: "FleetStatus") -> Text:
+    """The whole fleet in one line: how many streams are how, analyzers, what is open or undelivered."""
+    states = Counter(stream.state for stream in status.streams)
+    order = sorted(states, key=lambda state: (state != "live", state))
+    parts: list[str | tuple[str, str]] = [(f"{len(status.streams)} streams", "bold"), ": "]
+    parts += [", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in order) or "none wanted"]
+    parts += [f" · {len(status.analyzers)} analyzers · "]
+    parts += [(f"{status.open_incidents} open", "red" if status.open_incidents else "green")]
+    if status.undelivered:
+        parts += [" · ", (f"{status.undelivered} alerts undelivered", "yellow")]
+    return Text.assemble(*parts)
+
+
+def stream_table(streams: Sequence["StreamStatus"], *, rows: int | None = None) -> Table:
+    """One row a stream, those in trouble first; at most `rows`, with a word on the rest."""
+    shown = sorted(streams, key=_trouble)
+    cut = rows is not None and len(shown) > rows
+    with_why = any(stream.state not in FINE and stream.reason for stream in shown) or any(map(tier_words, shown))
+    columns = ("stream", "state", "fps", "coverage", "cpu", "open", "reconnects", "analyzer")
+    right = ("fps", "coverage", "cpu", "open", "reconnects")
+    table = _plain(*columns, *(["why"] if with_why else []), right=right)
+    for stream in shown[: max(1, (rows or 0) - 1)] if cut else shown:
+        table.add_row(*_stream_row(stream, with_why))
+    if cut:
+        rest = len(shown) - max(1, (rows or 0) - 1)
+        table.add_row(Text(f"… {rest} more", style="dim"))
+    return table
+
+
+def _trouble(stream: "StreamStatus") -> tuple[bool, bool, str]:
+    return stream.state in FINE, stream.open_incidents == 0, stream.stream_id
+
+
+def _stream_row(stream: "StreamStatus", with_why: bool) -> list[Text]:
+    seen = stream.state not in ("waiting", "connecting") or stream.fps > 0
+    row = [
+        Text(stream.stream_id),
+        Text(stream.state.replace("_", " "), style=STATE_STYLE.get(stream.state, "")),
+        Text(f"{stream.fps:.1f}" if seen else ""),
+        Text(f"{stream.coverage:.1%}" if seen else "", style="" if stream.coverage > 0.999 else "yellow"),
+        Text(f"{stream.cpu_share:.1%}" if seen else ""),
+        Text(str(stream.open_incidents or ""), style="red"),
+        Text(str(stream.reconnects or "")),
+        Text(stream.analyzer or ""),
+    ]
+    if with_why:
+        row.append(Text(tier_words(stream) or (redact(stream.reason) if stream.state not in FINE else "")))
+    return row
+
+
+def state_line(stream: "StreamStatus") -> Text:
+    """How a stream is now, where there is no table."""
+    style = STATE_STYLE.get(stream.state, "")
+    why = f"  {redact(stream.reason)}" if stream.reason and stream.state not in FINE else ""
+    now = utc(datetime.now(UTC))
+    return Text.assemble(
+        now, "  ", ("● source ", style), f" {stream.stream_id}  ", (stream.state.replace("_", " "), style), why
+    )
+
+
+def tier_words(stream: "StreamStatus") -> str:
+    """What is left out of the stream because its analyzer is short of time; "" if nothing."""
+    return TIER_WORDS.get(stream.tier, "")
+
+
+def applied(result: "ApplyResult") -> str:
+    """What `apply` changed."""
+    parts = [(result.added, "added"), (result.changed, "changed"), (result.removed, "removed")]
+    return ", ".join(f"{len(ids)} {word}" for ids, word in parts if ids) or "nothing to change"
