@@ -18,7 +18,7 @@ NORMAL_STEPS = 5.0  # a gap is this many of the stream's own steps beyond the ex
 IRREGULAR_SHARE = 0.05  # above: variable frame rate or sparse sound, judged by its own longest pauses
 LEARN_STEPS = 5  # a new track's first steps tell what is normal and are no gaps yet
 SAME_BASE_S = 60.0  # tracks of one connection further apart than this do not share a time base
-JOIN_S = 5.0  # a track that jumps joins the base another one jumped to, if that puts it this near
+JOIN_S = 1.0  # a track that jumps joins the base another one jumped to, if that puts it this near
 TURNOVER = 128  # packets after a change of base during which frames of before may still leave the decoder
 WRAPS_S = (2**33 / 90_000, 2**32 / 1_000)  # MPEG-TS; FLV and RTMP
 
@@ -199,20 +199,20 @@ class Timeline:
         steady = -self._back_s(track) <= gap_s <= limit_s
         if steady or 0.0 < gap_s <= GAP_AT_MOST_S:
             if turn_s:
-                self._turn(track, self._offsets[track.base] + turn_s)
+                self._turn(track, self._offsets[track.base] + turn_s, JOIN_S)
             if gap_s > 0.0:
                 track.learn(gap_s + track.duration_s)
             if not steady:
                 return Continuity.GAP, gap_s
             return (Continuity.WRAP if turn_s else Continuity.STEADY), gap_s
         expected_s = track.last_s + track.duration_s + self._offsets[track.base]
-        self._turn(track, expected_s - ts_s)
+        self._turn(track, expected_s - ts_s, min(JOIN_S, abs(gap_s) / 2))
         return Continuity.JUMP, gap_s
 
-    def _turn(self, track: _Track, offset_s: float) -> None:
+    def _turn(self, track: _Track, offset_s: float, near_s: float) -> None:
         """Into the base that another track already turned to, if it fits; else into one with this offset."""
         for base in range(track.base + 1, len(self._offsets)):
-            if abs(self._offsets[base] - offset_s) <= JOIN_S:
+            if abs(self._offsets[base] - offset_s) <= near_s:
                 track.turn(base)
                 return
         self._offsets.append(offset_s)

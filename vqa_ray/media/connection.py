@@ -68,6 +68,7 @@ class Connection:
         self._frames: deque[Any] = deque()  # decoded, not yet given out: one picture a read
         self._unreadable = 0
         self._ended = False
+        self._overdue = False
         self._choose(opened.container, opened.late_s)
         self.ring = PacketRing(options.ring_bytes, options.ring_s, video=self._video is not None)
 
@@ -214,7 +215,7 @@ class Connection:
         tap.advance(0)
         tap.opened()
         self.info.programs = tap.check.tables.programs or None
-        pids = {track.pid for track in (self._video, self._audio) if track is not None}
+        pids = frozenset(track.pid for track in (self._video, self._audio) if track is not None)
         tap.watch(pids, wants_more=len(pids) < 2)
 
     def _demux(self) -> Iterator[Packet]:
@@ -225,17 +226,22 @@ class Connection:
     def _next_packet(self) -> Packet | None:
         """The next packet; None at the end, and, with all frames out, where the programme turns into another one."""
         while True:
+            called_s = self._now()
+            if self._overdue:
+                raise self._broken(TimeoutError(), 0.0)
             try:
                 packet = next(self._packets, None)
             except av.error.InvalidDataError as error:
                 self._unreadable += 1
                 if self._live or self._unreadable > DAMAGED_READS:
-                    raise self._broken(error) from None
+                    raise self._broken(error, self._now() - called_s) from None
                 self._packets = self._demux()
                 continue
             except (av.error.FFmpegError, OSError, SourceError) as error:
-                raise self._broken(error) from None
+                raise self._broken(error, self._now() - called_s) from None
             self._unreadable = 0
+            # Interrupted, libav first hands out the packet that its parser held, and would then wait once more.
+            self._overdue = self._live and self._now() - called_s >= self._options.read_timeout_s
             tap = self._tap
             if packet is None or tap is None or tap.turned is None or packet.pos is None:
                 return packet
@@ -274,14 +280,22 @@ class Connection:
         tier, container = self.tier, self._container
         if container is not None:
             container.close()
-        self._container = self._opener.again(tap)
-        self._choose(self._container, None)
+        duration_s = self.info.duration_s
+        try:
+            self._container = self._opener.again(tap)
+            self._choose(self._container, None)
+        except SourceError:
+            if self._live:
+                raise
+            self._ended = True  # the rest of the file holds nothing that can be decoded
+            return
+        self.info.duration_s = duration_s
         self.ring.clear()
         self.ring.video = self._video is not None
         self.tier = tier
 
-    def _broken(self, error: Exception) -> Exception:
-        return reading_failed(self._opener.url, error, timeout_s=self._options.read_timeout_s)
+    def _broken(self, error: Exception, took_s: float) -> Exception:
+        return reading_failed(self._opener.url, error, timeout_s=self._options.read_timeout_s, took_s=took_s)
 
 
 def _first_pts_s(video: Any | None, audio: Any | None) -> float | None:

@@ -20,7 +20,7 @@ from vqa_ray.media.continuity import ContinuityCheck, find_sync
 
 CHECK_BYTES = 1 << 17  # checked at once; a live input's after …
 CHECK_EVERY_S = 0.4  # … so long at the latest
-PACE_S = 0.02  # a live input that had nothing left is asked again after this long: fewer, larger reads
+PACE_S = 0.04  # a live input that had nothing left is asked again after this long: fewer, larger reads
 PACKET_BYTES = 1 << 15
 PEEK_BYTES = 8 * 204  # what tells a transport stream from everything else
 
@@ -37,15 +37,15 @@ class Tap:
         self.check = ContinuityCheck()
         self.base = 0  # byte at which the present demuxer began
         self.turned: int | None = None
-        self._watched: dict[int, int | None] = {}
+        self._watched: frozenset[int] = frozenset()
         self._wants_more = False
+        self._holds = 0  # number of the announcement that holds for the present demuxer
+        self._compared = 0  # announcements that were compared with it
 
-    def watch(self, pids: set[int], *, wants_more: bool) -> None:
+    def watch(self, pids: frozenset[int], *, wants_more: bool) -> None:
         """These PIDs are decoded; wants_more: a track is missing, so that a new PID matters too."""
-        now = self.check.tables.now
-        self._watched = {pid: now.types.get(pid) if now is not None else None for pid in pids}
-        self._wants_more = wants_more
-        self.check.tables.changed = None
+        self._watched, self._wants_more = pids, wants_more
+        self._compare()
 
     def opened(self) -> None:
         """The demuxer is open; from now on there is no hurry."""
@@ -65,19 +65,18 @@ class Tap:
 
     def _look(self, data: bytes) -> None:
         self.check.feed(data)
-        tables = self.check.tables
-        if tables.changed is None:
-            return
-        changed, tables.changed = tables.changed, None
-        if not self._watched or self.turned is not None:
-            return
-        for pid, kind in self._watched.items():
-            if kind is None:  # it was watched before the tables were read
-                self._watched[pid] = changed.types.get(pid)
-            elif changed.types.get(pid) != kind:
-                self.turned = changed.pos
-        if self._wants_more and set(changed.types) - set(self._watched):
-            self.turned = changed.pos
+        if len(self.check.tables.announced) > self._compared:
+            self._compare()
+
+    def _compare(self) -> None:
+        """Whether a later announcement takes a watched PID away, or gives it another type."""
+        announced = self.check.tables.announced
+        while self.turned is None and self._watched and self._compared < len(announced):
+            before, after = announced[self._holds].types, announced[self._compared].types
+            other = any(pid in before and after.get(pid) != before[pid] for pid in self._watched)
+            if other or (self._wants_more and set(after) - set(before)):
+                self._holds, self.turned = self._compared, announced[self._compared].pos
+            self._compared += 1
 
 
 class FileTap(Tap):

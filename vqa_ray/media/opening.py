@@ -62,16 +62,17 @@ class Opener:
             container = av.open(self._real, options=self._libav, timeout=self._limits(left_s))
             return Opened(container, None, self._now() - began_s)
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
-            raise self._failed(error) from None
+            raise self._failed(error, self._now() - began_s) from None
 
     def again(self, tap: Tap) -> InputContainer:
         """The rest of a transport stream, behind the place where its programme turned into another one."""
         if isinstance(tap, NetFeed):
             tap.deadline_s = self._now() + self._options.open_timeout_s
+        began_s = self._now()
         try:
             return self._transport(tap.again())
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
-            raise self._failed(error) from None
+            raise self._failed(error, self._now() - began_s) from None
 
     def _file(self) -> Opened:
         path = self._real.removeprefix("file://").removeprefix("file:")
@@ -113,6 +114,6 @@ class Opener:
             return None
         return open_s, (self._options.read_timeout_s if self._row.native_limit else None)
 
-    def _failed(self, error: Exception) -> SourceError:
+    def _failed(self, error: Exception, took_s: float) -> SourceError:
         target = forbidden_target(self._real, error, self._libav["protocol_whitelist"])
-        return opening_failed(self.url, error, timeout_s=self._options.open_timeout_s, target=target)
+        return opening_failed(self.url, error, timeout_s=self._options.open_timeout_s, took_s=took_s, target=target)

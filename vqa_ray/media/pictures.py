@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from vqa_ray.core.picture import Picture, Plane
 
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 
 
 class PixelLayout(msgspec.Struct, frozen=True):
@@ -55,7 +55,8 @@ class PictureMaker:
         if layout is None:
             layout = self._layouts[name] = layout_of(frame)
         key, corrupt, interlaced = frame.key_frame, damaged or frame.is_corrupt, frame.interlaced_frame
-        full_range = layout.full_range or frame.color_range == FULL_RANGE
+        color_range = frame.color_range
+        full_range = color_range == FULL_RANGE or (layout.full_range and color_range != LIMITED_RANGE)
         width, height = frame.width, frame.height
         plane = VideoPlane(frame, 0) if layout.native else None
         if plane is None or plane.line_size < 0:
@@ -91,7 +92,10 @@ class PictureMaker:
         target = frame.format.name if layout.native else ("yuv444p" if layout.bit_depth == 8 else "yuv444p12le")
         if layout.native:  # stored upside down: only a real conversion turns it
             target = "yuv444p" if layout.bit_depth == 8 else "yuv444p16le"
-        return self._reformatter.reformat(frame, format=target, dst_color_range="mpeg", threads=1)
+        source = ColorRange.JPEG if frame.color_range == FULL_RANGE else ColorRange.MPEG
+        return self._reformatter.reformat(
+            frame, format=target, src_color_range=source, dst_color_range=ColorRange.MPEG, threads=1
+        )
 
 
 def layout_of(frame: VideoFrame) -> PixelLayout:
@@ -107,7 +111,7 @@ def layout_of(frame: VideoFrame) -> PixelLayout:
     chroma = "none" if len(parts) < 3 else ("planes" if len(planes) == 2 else "pairs")
     if name.startswith(("p0", "p2", "p4")):  # samples sit in the high bits: read as 16 bits they have the right scale
         depth = 16
-    full_range = name.startswith("yuvj")
+    full_range = name.startswith(("yuvj", "gray"))  # unless the frame says otherwise, as swscale has it
     return PixelLayout(True, np.uint8 if depth <= 8 else np.uint16, 1 if depth <= 8 else 2, depth, full_range, chroma)
 
 

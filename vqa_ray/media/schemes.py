@@ -1,5 +1,7 @@
 """The kinds of inputs, a row each: a scheme's libav options, and the protocols that may be opened behind its URL."""
 
+import math
+
 import msgspec
 
 from vqa_ray.core.urls import redact, scheme
@@ -37,6 +39,7 @@ _RTSP = Row(
 )
 _RTMP = Row(
     needs=("rtmp", "rtmps", "rtmpt", "rtmpts", "rtmphttp", "tcp", "tls", "http", "https"),
+    native_limit=True,
     listen={"listen": "1"},
 )
 _HTTP = Row(
@@ -102,12 +105,14 @@ def libav_options(url: str, options: SourceOptions, *, live: bool) -> dict[str, 
     """All options that `av.open` is given for this URL."""
     row = row_of(url, options, live=live)
     chosen = dict(row.options)
-    for name in row.read_limit:
+    for name in () if options.listen and row.native_limit else row.read_limit:  # there it limits the wait for a sender
         chosen[name] = str(round(options.read_timeout_s * 1e6))
     if scheme(url) in ("rtsp", "rtsps") and not options.listen:
         chosen["rtsp_transport"] = options.rtsp_transport
     if options.listen and row.listen is not None:
         chosen |= row.listen
+        if "rtsp_flags" in row.listen:  # its default of -1 is refused by libav's own tcp
+            chosen["listen_timeout"] = str(math.ceil(options.open_timeout_s))
     chosen |= {name: value for name, value in options.options.items() if name not in NEVER_OVERRIDDEN}
     chosen["protocol_whitelist"] = whitelist(row, options, live=live)
     return chosen

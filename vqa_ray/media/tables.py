@@ -17,14 +17,13 @@ class Announced(msgspec.Struct, frozen=True):
 class TableWatch:
     """Reads the association table and the map tables, each time one differs from before.
 
-    programs: number of programmes, 0 before the first association table; now: what is announced; changed: that, once
-    types or PIDs differ from before, until whoever acts on it clears it. A table longer than one packet is not read.
+    programs: number of programmes, 0 before the first association table; announced: what was announced, and each change
+    of it, in order. A table longer than one packet is not read.
     """
 
     def __init__(self) -> None:
         self.programs = 0
-        self.now: Announced | None = None
-        self.changed: Announced | None = None
+        self.announced: list[Announced] = []
         self.association = b""  # the packet of the association table
         self.association_pos = 0  # where it last was
         self._seen: dict[int, bytes] = {}
@@ -34,14 +33,24 @@ class TableWatch:
 
     def look(self, packets: NDArray[np.uint8], pids: NDArray[np.uint16], base: int, size: int) -> None:
         """Look at checked packets of 188 bytes; `base` is the first one's byte, `size` their distance."""
-        for n in self._watched[pids & 0x1FFF].nonzero()[0].tolist():
+        pids = pids & 0x1FFF
+        start = 0
+        while start < len(pids):
+            start = self._look_on(packets, pids, base, size, start)
+
+    def _look_on(self, packets: NDArray[np.uint8], pids: NDArray[np.uint16], base: int, size: int, start: int) -> int:
+        """The same from packet `start` on, up to where the association table changes; the packet behind that."""
+        for n in (self._watched[pids[start:]].nonzero()[0] + start).tolist():
             packet = packets[n].tobytes()
-            pid = int(pids[n]) & 0x1FFF
+            pid = int(pids[n])
             if pid == 0:
                 self.association_pos = base + n * size
             if self._seen.get(pid) != packet[4:]:
                 self._seen[pid] = packet[4:]
                 self._read(pid, packet, base + n * size)
+                if pid == 0:
+                    return int(n) + 1
+        return len(pids)
 
     def _read(self, pid: int, packet: bytes, pos: int) -> None:
         section = _section(packet)
@@ -61,9 +70,8 @@ class TableWatch:
 
     def _compare(self, pos: int) -> None:
         types = {pid: kind for streams in self._maps.values() for pid, kind in streams.items()}
-        if self.now is not None and self.now.types != types and self.changed is None:
-            self.changed = Announced(pos, types)
-        self.now = Announced(pos, types)
+        if not self.announced or self.announced[-1].types != types:
+            self.announced.append(Announced(pos, types))
 
 
 def _section(packet: bytes) -> bytes | None:
