@@ -7,7 +7,7 @@ import msgspec
 
 from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, Severity
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
-from vqa_ray.detectors.timestamps import Presentation, Told
+from vqa_ray.detectors.timestamps import REORDER_S, Presentation, Told
 
 
 class PtsGapSpec(DetectorSpec, frozen=True, kw_only=True):
@@ -46,6 +46,11 @@ class PtsGapDetector(Immediate):
         at_s = track.place(packet)
         if at_s is None:
             return NOTHING
-        if packet.continuity is Continuity.GAP and packet.gap_s >= self._min_gap_s and before_s is not None:
-            return self._told.fault(before_s, at_s, packet.gap_s)
+        if before_s is None:
+            return self._told.steady(at_s)
+        hole_s = packet.gap_s if packet.continuity is Continuity.GAP else 0.0
+        if packet.continuity is Continuity.STEADY and at_s - before_s > REORDER_S:
+            hole_s = at_s - before_s  # decode times were made up and hide it
+        if hole_s >= self._min_gap_s and at_s > before_s:
+            return self._told.fault(before_s, at_s, hole_s)
         return self._told.steady(at_s)

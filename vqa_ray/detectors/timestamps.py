@@ -4,32 +4,40 @@ from vqa_ray.core.reading import Continuity, PacketInfo, Reading
 
 REORDER_S = 0.5  # the tracks of a multiplex follow each other within this
 STEP_S = 0.5  # one good reading speaks of this much
-NEW_BASE = (Continuity.FIRST, Continuity.JUMP, Continuity.WRAP)
+OTHER_BASE_S = 10.0  # PTS and decode time further apart than this belong to different time bases
 
 
 class Presentation:
     """Turns decode times into presentation times, from the packets of one track alone.
 
     `at_s` of a video packet is its decode time; the picture is shown later, by the delay of reordering. The
-    smallest distance of raw PTS and `at_s` is that of a picture which is not reordered.
+    smallest distance of raw PTS and `at_s` is that of a picture which is not reordered. Across a jump or a wrap the
+    delay is taken to be that of the last key frame.
     """
 
     def __init__(self) -> None:
         self.end_s: float | None = None  # end of the latest picture shown, None before the first packet
-        self._offset_s = 0.0
+        self._offset_s: float | None = None
+        self._key_delay_s = 0.0
 
     def place(self, packet: PacketInfo) -> float | None:
         """Presentation time of `packet` on the timeline, None without timestamps."""
         if packet.at_s is None:
             return None
-        at_s = packet.at_s
-        if packet.pts_s is not None:
-            offset_s = packet.pts_s - packet.at_s
-            new = self.end_s is None or packet.continuity in NEW_BASE
-            self._offset_s = offset_s if new else min(self._offset_s, offset_s)
-            at_s = packet.pts_s - self._offset_s
-        self.end_s = max(self.end_s or at_s, at_s + packet.duration_s)
+        at_s = packet.at_s if packet.pts_s is None else packet.at_s + self._delay(packet, packet.pts_s - packet.at_s)
+        self.end_s = max(at_s if self.end_s is None else self.end_s, at_s + packet.duration_s)
         return at_s
+
+    def _delay(self, packet: PacketInfo, offset_s: float) -> float:
+        before_s = offset_s if self._offset_s is None else self._offset_s
+        if packet.continuity is Continuity.JUMP or abs(offset_s - before_s) > OTHER_BASE_S:
+            self._offset_s = offset_s - self._key_delay_s
+            return self._key_delay_s
+        self._offset_s = min(before_s, offset_s)
+        delay_s = offset_s - self._offset_s
+        if packet.key:
+            self._key_delay_s = delay_s
+        return delay_s
 
 
 class Told:
