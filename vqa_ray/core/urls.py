@@ -9,7 +9,7 @@ from vqa_ray.errors import ConfigError
 HIDDEN = "***"
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://|(?=[^\\/]))")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\\ is a path
 _SECRET_NAME = (
     r"pass(?:word|wd|phrase)?|pwd|token|access_token|auth|authorization|bearer|secret|client_secret|api[_-]?key|key|"
     r"sig|sign|signature|hmac|hash|jwt|sas|policy|credential|credentials|session|sessionid|sid|streamkey|stream_key|"
