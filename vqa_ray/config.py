@@ -174,11 +174,17 @@ def check_fleet(fleet: FleetSpec) -> None:
                 ("profiles", name), "the name is taken by a shipped profile; choose another and extend it"
             )
         resolve_profile(fleet, name, at=("profiles", name, "extends"))
-    first: dict[str, int] = {}
+    _no_twins("streams", "id", [stream.id for stream in fleet.streams])
+    _no_twins("channels", "name", [channel.label for channel in fleet.channels])
     for index, stream in enumerate(fleet.streams):
-        if (before := first.setdefault(stream.id, index)) != index:
-            raise _PlacedError(("streams", index, "id"), f"{stream.id!r} is the id of streams[{before}] already")
         _profile(fleet, stream, ("streams", index))
+
+
+def _no_twins(section: str, field: str, names: list[str]) -> None:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if (before := first.setdefault(name, index)) != index:
+            raise _PlacedError((section, index, field), f"{name!r} is the {field} of {section}[{before}] already")
 
 
 def profile_for(fleet: FleetSpec, stream: StreamSpec) -> Profile:

@@ -1,7 +1,9 @@
 """`vqa analyze`: one input in this process; incidents as a table or as JSON lines."""
 
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -13,6 +15,9 @@ from vqa_ray.core.urls import is_live
 from vqa_ray.errors import ConfigError
 from vqa_ray.media.schemes import row_of
 from vqa_ray.pipeline import local
+
+if TYPE_CHECKING:
+    from vqa_ray.sinks.store import ResultStore
 
 WRITER = "analyze"
 
@@ -49,7 +54,7 @@ def analyze(
     name = _checked(stream_id) if stream_id else name_of(url)
     report: Report = JsonReport(url) if as_json else LiveReport(url) if is_live(url) else FileReport(url)
     with ExitStack() as stack:
-        results = stack.enter_context(closing(_store(store))) if store else None
+        results = stack.enter_context(_kept(store)) if store else None
         stack.enter_context(report)
         found = local.analyze(
             url,
@@ -86,8 +91,14 @@ def _checked(stream_id: str) -> str:
         raise ConfigError(f"--stream-id {stream_id!r} is refused: give {config.NAME_RULE}") from None
 
 
-def _store(uri: str):  # type: ignore[no-untyped-def]
-    """Loaded when asked for: pyarrow takes its time."""
+@contextmanager
+def _kept(uri: str) -> "Iterator[ResultStore]":
+    """The store, loaded when asked for (pyarrow takes its time); StoreError if something could not be written."""
     from vqa_ray.sinks.store import ResultStore
 
-    return ResultStore(uri, writer=WRITER)
+    store = ResultStore(uri, writer=WRITER)
+    try:
+        yield store
+        store.flush()
+    finally:
+        store.close()

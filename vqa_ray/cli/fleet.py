@@ -61,7 +61,7 @@ def incidents(address: str | None, open_only: bool, limit: int, as_json: bool) -
         for incident in found:
             click.echo(msgspec.json.encode(incident))
     elif found:
-        show.console().print(show.incident_table(found, media_time=False))
+        show.console().print(show.incident_table(found, media_time=False, with_stream=True))
     else:
         click.echo("no open incidents" if open_only else "no incidents", err=True)
     sys.exit(PROBLEMS if open_only and found else OK)

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from pathlib import PurePath
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from vqa_ray.cli import show
@@ -121,6 +122,7 @@ class FileReport(Report):
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[words]}"),
             console=self._err,
             transient=True,
@@ -149,7 +151,7 @@ class FileReport(Report):
         """The table, and how long it took."""
         incidents = list(self.incidents.values())
         if incidents:
-            show.console().print(show.incident_table(incidents, media_time=True))
+            show.console().print(show.incident_table(incidents, media_time=True, with_stream=False))
         self._interrupted = not whole
         speed = self.position_s / spent_s if spent_s > 0 else 0.0
         self._err.print(
@@ -160,15 +162,21 @@ class FileReport(Report):
 
 
 class _Above(logging.Handler):
-    """Prints what the pipeline logs above the live line, rather than through it."""
+    """Keeps what the pipeline logs until it can be printed above the live line, rather than through it."""
 
     def __init__(self, out: Console) -> None:
         super().__init__(logging.WARNING)
         self._out = out
+        self._lines: SimpleQueue[str] = SimpleQueue()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One dim line, without secrets."""
-        self._out.print(Text(redact(record.getMessage()), style="dim"))
+        """From the stream's thread."""
+        self._lines.put(redact(record.getMessage()))
+
+    def print_all(self) -> None:
+        """A dim line for each. What comes just before an error that ends it all is that error, and stays unprinted."""
+        while not self._lines.empty():
+            self._out.print(Text(self._lines.get(), style="dim"))
 
 
 class LiveReport(Report):
@@ -204,6 +212,7 @@ class LiveReport(Report):
 
     def draw(self, position_s: float, length_s: float | None) -> None:
         """Count the time."""
+        self._above.print_all()
         limit = f" of {show.length(length_s)}" if length_s else ""
         found = show.counts(list(self.incidents.values()))
         words = f"{self.name}: watched for {show.length(position_s)}{limit}, {found}; Ctrl-C ends"
@@ -214,5 +223,5 @@ class LiveReport(Report):
         incidents = list(self.incidents.values())
         if incidents:
             self._out.print()
-            self._out.print(show.incident_table(incidents, media_time=False))
+            self._out.print(show.incident_table(incidents, media_time=False, with_stream=False))
         self._out.print(f"{self.name}: {show.counts(incidents)} in {show.length(spent_s)}", style="dim")

@@ -84,9 +84,8 @@ def _plain(*columns: str, right: Iterable[str] = ()) -> Table:
     return table
 
 
-def incident_table(incidents: Sequence[Incident], *, media_time: bool) -> Table:
+def incident_table(incidents: Sequence[Incident], *, media_time: bool, with_stream: bool) -> Table:
     """One row an incident, by start; times in the media (a file) or of the day in UTC (live)."""
-    with_stream = len({incident.stream_id for incident in incidents}) > 1 or not media_time
     columns = ["start", "end", "length", *(["stream"] if with_stream else []), "detector", "part", "severity", "worst"]
     with_why = any(incident.reason for incident in incidents)
     table = _plain(*columns, *(["why"] if with_why else []), right=("start", "end", "length"))
