@@ -5,8 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from vqa_ray.config import ChannelSpec, Profile, StreamSpec
+from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.pipeline.worker import StreamReport, Told
+from vqa_ray.sinks.registry import AnyChannelSpec
 
 NAMESPACE = "vqa"
 SUPERVISOR = "supervisor"
@@ -45,7 +46,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What an analyzer needs beside streams: where results go, and whom to tell while the supervisor is away."""
 
     store: str | None = None
-    channels: tuple[ChannelSpec, ...] = ()
+    channels: tuple[AnyChannelSpec, ...] = ()
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ _LOCK_WAIT_S = 10.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS epochs (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, analyzer TEXT);
+CREATE TABLE IF NOT EXISTS epochs (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, analyzer TEXT, incarnation TEXT);
 CREATE TABLE IF NOT EXISTS snapshots (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (
   number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, incident_id TEXT NOT NULL,
@@ -34,10 +34,11 @@ CREATE TABLE IF NOT EXISTS outbox (key TEXT NOT NULL, channel TEXT NOT NULL, PRI
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The newest epoch of a stream, and the analyzer it was given to (None: released since)."""
+    """The newest epoch of a stream, and the analyzer and process it was given to (None: released since)."""
 
     epoch: int
     analyzer: str | None
+    incarnation: str | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -68,8 +69,8 @@ class StateStore(Protocol):
     def fleet(self) -> bytes | None:
         """What was wanted last."""
 
-    def next_epochs(self, owners: Mapping[str, str]) -> dict[str, int]:
-        """A new epoch for each stream, about to be given to the analyzer named."""
+    def next_epochs(self, owners: Mapping[str, tuple[str, str]]) -> dict[str, int]:
+        """A new epoch for each stream, about to be given to (analyzer, its incarnation)."""
 
     def raise_epochs(self, owners: Mapping[str, Owner]) -> None:
         """Takes over epochs that were found running, where they are newer."""
@@ -86,6 +87,9 @@ class StateStore(Protocol):
     def snapshots(self) -> dict[str, tuple[int, bytes]]:
         """The (epoch, snapshot) last kept of each stream."""
 
+    def forget_snapshots(self, streams: Iterable[str]) -> None:
+        """These streams start anew should they come back."""
+
     def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:
         """Writes what is new, with its snapshot, as yet to be delivered to `channels`; gives back what was new."""
 
@@ -97,6 +101,9 @@ class StateStore(Protocol):
 
     def count_undelivered(self) -> int:
         """Notices times channels that are yet to be delivered."""
+
+    def count_open(self) -> int:
+        """Incidents that last."""
 
     def incidents(self, *, limit: int, open_only: bool = False) -> list[Incident]:
         """The latest state of incidents, newest start first."""
@@ -138,25 +145,27 @@ class SqliteStore:
         row = self._db.execute("SELECT value FROM meta WHERE name = 'fleet'").fetchone()
         return bytes(row[0]) if row else None
 
-    def next_epochs(self, owners: Mapping[str, str]) -> dict[str, int]:  # noqa: D102
-        sql = """INSERT INTO epochs VALUES (?, 1, ?) ON CONFLICT (stream_id)
-                 DO UPDATE SET epoch = epoch + 1, analyzer = excluded.analyzer RETURNING epoch"""
+    def next_epochs(self, owners: Mapping[str, tuple[str, str]]) -> dict[str, int]:  # noqa: D102
+        sql = """INSERT INTO epochs VALUES (?, 1, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
+                 epoch = epoch + 1, analyzer = excluded.analyzer, incarnation = excluded.incarnation RETURNING epoch"""
         with self._write() as db:
-            return {stream: db.execute(sql, (stream, name)).fetchone()[0] for stream, name in owners.items()}
+            return {stream: db.execute(sql, (stream, *owner)).fetchone()[0] for stream, owner in owners.items()}
 
     def raise_epochs(self, owners: Mapping[str, Owner]) -> None:  # noqa: D102
-        sql = """INSERT INTO epochs VALUES (?, ?, ?) ON CONFLICT (stream_id)
-                 DO UPDATE SET epoch = excluded.epoch, analyzer = excluded.analyzer WHERE excluded.epoch > epoch"""
+        sql = """INSERT INTO epochs VALUES (?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
+                 epoch = excluded.epoch, analyzer = excluded.analyzer, incarnation = excluded.incarnation
+                 WHERE excluded.epoch > epoch"""
         with self._write() as db:
-            db.executemany(sql, [(stream, owner.epoch, owner.analyzer) for stream, owner in owners.items()])
+            db.executemany(sql, [(stream, *msgspec.structs.astuple(owner)) for stream, owner in owners.items()])
 
     def disown(self, epochs: Mapping[str, int]) -> None:  # noqa: D102
         with self._write() as db:
-            db.executemany("UPDATE epochs SET analyzer = NULL WHERE stream_id = ? AND epoch = ?", epochs.items())
+            sql = "UPDATE epochs SET analyzer = NULL, incarnation = NULL WHERE stream_id = ? AND epoch = ?"
+            db.executemany(sql, epochs.items())
 
     def owners(self) -> dict[str, Owner]:  # noqa: D102
-        rows = self._db.execute("SELECT stream_id, epoch, analyzer FROM epochs")
-        return {stream: Owner(epoch, analyzer) for stream, epoch, analyzer in rows}
+        rows = self._db.execute("SELECT stream_id, epoch, analyzer, incarnation FROM epochs")
+        return {stream: Owner(*owner) for stream, *owner in rows}
 
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:  # noqa: D102
         with self._write() as db:
@@ -165,6 +174,10 @@ class SqliteStore:
     def snapshots(self) -> dict[str, tuple[int, bytes]]:  # noqa: D102
         rows = self._db.execute("SELECT stream_id, epoch, data FROM snapshots")
         return {stream: (epoch, bytes(data)) for stream, epoch, data in rows}
+
+    def forget_snapshots(self, streams: Iterable[str]) -> None:  # noqa: D102
+        with self._write() as db:
+            db.executemany("DELETE FROM snapshots WHERE stream_id = ?", [(stream,) for stream in streams])
 
     def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:  # noqa: D102
         names = tuple(channels)
@@ -193,6 +206,9 @@ class SqliteStore:
     def count_undelivered(self) -> int:  # noqa: D102
         return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
+    def count_open(self) -> int:  # noqa: D102
+        return int(self._db.execute("SELECT count(*) FROM incidents WHERE open = 1").fetchone()[0])
+
     def incidents(self, *, limit: int, open_only: bool = False) -> list[Incident]:  # noqa: D102
         where = "WHERE open = 1" if open_only else ""
         sql = f"SELECT incident FROM incidents {where} ORDER BY start_utc DESC, incident_id LIMIT ?"
@@ -214,9 +230,7 @@ class SqliteStore:
                    AND incident_id NOT IN (SELECT incident_id FROM incidents WHERE open = 1)""",
                 (keep,),
             )
-            db.execute(
-                "DELETE FROM incidents WHERE open = 0 AND incident_id NOT IN (SELECT incident_id FROM journal)"
-            )
+            db.execute("DELETE FROM incidents WHERE open = 0 AND incident_id NOT IN (SELECT incident_id FROM journal)")
 
     def close(self) -> None:  # noqa: D102
         self._db.close()

@@ -1,0 +1,97 @@
+"""From a transition to the alert channels: written down first, then delivered, each channel's mark written again."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from vqa_ray.cluster.state import Entry, StateStore
+from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.sinks.channel import Channel
+from vqa_ray.sinks.outbox import Outbox
+from vqa_ray.sinks.registry import AnyChannelSpec
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Journal:
+    """The state store behind the one thread that may use it, and the outbox that delivers what it holds."""
+
+    def __init__(self, open_store: Callable[[], StateStore]) -> None:
+        """`open_store` is called here, and blocks; everything else may be called from the event loop."""
+        self._store = open_store()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="control-state")
+        self._outbox = Outbox(())
+        self._writing = asyncio.Lock()  # what is written while the channels change must reach the new ones
+
+    async def do(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Runs one of the store's methods on its thread."""
+        call = functools.partial(method, *arguments, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    @property
+    def store(self) -> StateStore:
+        """The store, for `do`."""
+        return self._store
+
+    @staticmethod
+    def build(specs: Iterable[AnyChannelSpec]) -> list[Channel]:
+        """The channels; ConfigError where one cannot work here."""
+        return [spec.build() for spec in specs]
+
+    async def use(self, channels: Sequence[Channel]) -> None:
+        """Delivers to these from now on: first what the journal holds for them, open incidents where they ask."""
+        outbox = Outbox(channels, on_delivered=self._delivered)
+        async with self._writing:
+            await asyncio.get_running_loop().run_in_executor(None, self._outbox.stop, 2.0)
+            for waiting in await self.do(self._store.undelivered, outbox.names):
+                outbox.put(waiting.notice, only=waiting.channels)
+            outbox.resume(await self.do(self._store.open_notices))
+            outbox.start()
+            self._outbox = outbox
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """On disk when it returns, and on its way to the channels; what was there already is left out."""
+        async with self._writing:
+            new = {notice.key for notice in await self.do(self._store.journal, entries, self._outbox.names)}
+            for entry in entries:
+                if entry.notice.key in new and not entry.delivered:
+                    self._outbox.put(entry.notice)
+
+    async def close_incidents(self, unwatched: Callable[[str], bool], epoch_of: Callable[[str], int]) -> None:
+        """Closes what is open on streams that nobody watches any more; else it would be alerted for ever."""
+        now_utc = datetime.now(UTC)
+        notices = await self.do(self._store.open_notices)
+        closed = [n.incident for n in notices if unwatched(n.incident.stream_id)]
+        if closed:
+            await self.write([Entry(_closing(i, now_utc), epoch_of(i.stream_id)) for i in closed])
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Delivers what waits, in bounded time, and lets go of the store. Whether everything was delivered."""
+        done = await asyncio.get_running_loop().run_in_executor(None, self._outbox.stop, timeout_s)
+        await self.do(self._store.close)
+        return done
+
+    def _delivered(self, channel: str, key: str) -> None:
+        """On the channel's thread."""
+        self._thread.submit(self._store.delivered, key, channel).add_done_callback(_log_failure)
+
+
+def _closing(incident: Incident, now_utc: datetime) -> Notice:
+    lasted_s = max(0.0, (now_utc - incident.start_utc).total_seconds())
+    closed = msgspec.structs.replace(
+        incident, end_s=incident.start_s + lasted_s, end_utc=now_utc, reason="the stream is no longer watched"
+    )
+    return Notice(kind=NoticeKind.CLOSED, incident=closed, noticed_utc=now_utc)
+
+
+def _log_failure(done: Any) -> None:
+    if error := done.exception():
+        log.error("a delivery could not be marked, it may be repeated: %s", error)

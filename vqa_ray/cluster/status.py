@@ -1,0 +1,68 @@
+"""The roster as people see it: a row for each wanted stream and each analyzer."""
+
+import msgspec
+
+from vqa_ray.cluster.messages import AnalyzerStatus, StreamStatus
+from vqa_ray.cluster.roster import Member, Roster
+from vqa_ray.core.reconcile import Reason
+from vqa_ray.core.source import State
+
+WAITING = "waiting"  # state of a stream that has no analyzer
+STUCK = "stuck"  # of one whose analyzer hangs in it
+GIVEN = "just given to its analyzer"
+
+
+def stream_statuses(roster: Roster) -> tuple[StreamStatus, ...]:
+    """All wanted streams, by id."""
+    return tuple(_stream(roster, stream_id) for stream_id in sorted(roster.streams))
+
+
+def analyzer_statuses(roster: Roster) -> tuple[AnalyzerStatus, ...]:
+    """All analyzers, by name."""
+    return tuple(_analyzer(roster, roster.members[name]) for name in sorted(roster.members))
+
+
+def waiting(roster: Roster) -> int:
+    """How many wanted streams have no analyzer."""
+    placed = {place.stream_id for place in roster.places.values() if place.lost is None}
+    return sum(not stream.done for stream_id, stream in roster.streams.items() if stream_id not in placed)
+
+
+def _stream(roster: Roster, stream_id: str) -> StreamStatus:
+    stream, place = roster.streams[stream_id], roster.places.get(stream_id)
+    row = StreamStatus(stream_id=stream_id, state=WAITING, labels=stream.spec.labels, crashes=stream.crashes)
+    if place is None or place.lost is not None:
+        reason = place.lost if place is not None and place.lost is not None else Reason.NO_SEAT
+        return msgspec.structs.replace(row, state=State.ENDED if stream.done else WAITING, reason=reason)
+    row = msgspec.structs.replace(row, analyzer=place.analyzer, epoch=place.epoch)
+    report = place.report
+    if report is None:
+        return msgspec.structs.replace(row, state=State.CONNECTING, reason=GIVEN)
+    return msgspec.structs.replace(
+        row,
+        state=STUCK if report.stuck else report.state,
+        reason=report.reason,
+        at_s=report.at_s,
+        fps=report.fps,
+        coverage=report.coverage,
+        cpu_share=report.cpu_share,
+        tier=report.tier,
+        lag_s=report.lag_s,
+        open_incidents=report.open_incidents,
+        reconnects=report.reconnects,
+    )
+
+
+def _analyzer(roster: Roster, member: Member) -> AnalyzerStatus:
+    places = [p for p in roster.places.values() if p.analyzer == member.name and p.lost is None]
+    return AnalyzerStatus(
+        name=member.name,
+        phase=member.phase,
+        pid=member.hello.pid if member.hello else None,
+        node_id=member.hello.node_id if member.hello else "",
+        streams=len(places),
+        load=member.beat.load if member.beat else 0.0,
+        reserved=sum(roster.as_running(place).share for place in places),
+        capacity=roster.options.capacity,
+        rss_bytes=member.beat.rss_bytes if member.beat else 0,
+    )
