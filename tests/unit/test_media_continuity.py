@@ -1,5 +1,7 @@
 """Continuity counters, on transport packets made by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,7 +114,7 @@ def test_the_result_does_not_depend_on_how_the_bytes_arrive(lost, cuts):
     whole, parts = ContinuityCheck(), ContinuityCheck()
     whole.feed(data)
     edges = [0, *sorted(cut for cut in set(cuts) if cut < len(data)), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parts.feed(data[start:end])
     assert list(whole.breaks) == list(parts.breaks)
 
@@ -148,6 +150,6 @@ def test_clean_spans_and_faults_cover_the_time_without_holes_and_without_overlap
     told = demux(FaultDating(), [Break(12_300, 256), Break(25_000, 257)], (256, 257))
     assert told[0].at_s == 0.0
     assert told[-1].until_s == pytest.approx(4.0)
-    for before, after in zip(told, told[1:], strict=False):
+    for before, after in itertools.pairwise(told):
         assert after.at_s == pytest.approx(before.until_s)
     assert sum(fault.errors for fault in told) == 2

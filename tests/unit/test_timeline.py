@@ -1,12 +1,13 @@
 """The one line of time of a stream."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import approx
 
 from vqa_ray.core.reading import Continuity
 from vqa_ray.core.timeline import Timeline
 
+approx = pytest.approx
 WRAP_S = 2**33 / 90_000
 STEADY = {Continuity.STEADY, Continuity.FIRST}
 

@@ -42,7 +42,7 @@ def test_everything_but_a_file_is_live():
         ("https://h/x?my_api_key=s3cret#t", "https://h/x?my_api_key=***#t"),
         ("srt://h:9?passphrase=s3cret&latency=200", "srt://h:9?passphrase=***&latency=200"),
         ("rtmp://h/live/s3cret-stream-key", "rtmp://h/live/s3***"),
-        ("cannot open http://u:s3cret@h/a: 401, then rtmp://h/app/s3cret-key-2", "cannot open http://u:***@h/a: 401, then rtmp://h/app/s3***"),
+        ("no http://u:s3cret@h/a: 401, rtmp://h/app/s3cret-key-2", "no http://u:***@h/a: 401, rtmp://h/app/s3***"),
         ("http://h/${TOKEN}/x", "http://h/${TOKEN}/x"),
         ("nothing to hide", "nothing to hide"),
     ],

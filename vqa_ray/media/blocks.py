@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
 from numpy.typing import NDArray
 
@@ -18,6 +19,8 @@ _KINDS: dict[str, tuple[str, float, float]] = {  # sample format: numpy type, it
     "flt": ("f4", 0.0, 1.0),
     "dbl": ("f8", 0.0, 1.0),
 }
+
+_USUAL = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 class SampleLayout(msgspec.Struct, frozen=True):
@@ -104,11 +107,21 @@ def _layout(frame: AudioFrame) -> SampleLayout | None:
     kind = _KINDS.get(form.packed.name)
     if kind is None or not frame.sample_rate:
         return None
-    names = tuple(channel.name for channel in frame.layout.channels)
     count = frame.layout.nb_channels
-    if len(names) != count or len(set(names)) != count:
-        names = tuple(str(number) for number in range(1, count + 1))
+    names = channel_names(frame.layout)
     return SampleLayout(frame.sample_rate, count, names, form.is_planar, *kind)
+
+
+def channel_names(layout: AudioLayout) -> tuple[str, ...]:
+    """Names of the channels in their order; of a track that names none, those usual for their number."""
+    names = tuple(channel.name for channel in layout.channels)
+    count = layout.nb_channels
+    if len(names) == count == len(set(names)) and not any(name.startswith(("NONE", "UNK", "USR")) for name in names):
+        return names
+    usual = _USUAL.get(count)
+    if usual is not None:
+        return tuple(channel.name for channel in AudioLayout(usual).channels)
+    return tuple(str(number) for number in range(1, count + 1))
 
 
 def _sources(frame: AudioFrame, layout: SampleLayout, count: int) -> list[NDArray[np.generic]]:

@@ -239,6 +239,8 @@ class Connection:
                 continue
             except (av.error.FFmpegError, OSError, SourceError) as error:
                 raise self._broken(error, self._now() - called_s) from None
+            except IndexError:  # PyAV's flush, after libav found one more stream on the way; ours were flushed before
+                packet = None
             self._unreadable = 0
             # Interrupted, libav first hands out the packet that its parser held, and would then wait once more.
             self._overdue = self._live and self._now() - called_s >= self._options.read_timeout_s

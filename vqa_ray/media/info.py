@@ -8,6 +8,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from vqa_ray.core.urls import redact
+from vqa_ray.media.blocks import channel_names
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +124,7 @@ def _audio(stream: Any) -> AudioInfo:
         profile=context.profile or None,
         rate_hz=context.sample_rate,
         layout=context.layout.name,
-        channels=tuple(channel.name for channel in context.layout.channels),
+        channels=channel_names(context.layout),
         sample_format=context.format.name if context.format is not None else None,
         bit_rate=context.bit_rate or None,
         language=stream.language,
