@@ -38,7 +38,7 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets go of connections and files; breaks off a send that is under way, where it can."""
+        """Lets go of connections and files; a send that is under way ends by its own timeout."""
         ...
 
 

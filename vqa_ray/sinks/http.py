@@ -2,10 +2,12 @@
 
 import email.utils
 import http
+import logging
 import math
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -29,6 +31,8 @@ RETRY_AFTER_CEILING_S = 600.0  # no receiver may mute alerts for longer
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
+_sending = threading.local()
+
 HttpUrl = Annotated[
     str,
     msgspec.Meta(
@@ -39,7 +43,10 @@ HttpUrl = Annotated[
 
 
 class HttpChannelSpec(ChannelSpec, frozen=True, kw_only=True):
-    """Options of every channel that POSTs. Its `repr` shows of the URL only scheme, host and port."""
+    """Options of every channel that POSTs. Its `repr` shows of the URL only scheme, host and port.
+
+    timeout_s: of connecting (3 s at most), and of each wait for the receiver's answer.
+    """
 
     url: HttpUrl
     bearer_token: Secret | None = None
@@ -107,6 +114,11 @@ class _Bearer(AuthBase):
         return request
 
 
+def _keeps_the_url(_: logging.LogRecord) -> bool:
+    """Filters what urllib3 logs while we send, at any level: it writes the URL's path, where tokens stand."""
+    return not getattr(_sending, "on", False)
+
+
 class Poster:
     """POSTs to one URL over a kept-alive connection. Used by one thread; `close` may come from another."""
 
@@ -115,18 +127,20 @@ class Poster:
     ) -> None:
         base, user, password = _split(resolve(url))
         self.shown = shown_url(base)
-        self._url = base.rstrip("/") + path if path else base
         self._timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         self._limit_s = timeout_s
         bearer = token.reveal() if token else None
         self._auth: AuthBase = HTTPBasicAuth(user, password) if user or password else _Bearer(bearer)
         parts = urlsplit(base)
+        self._url = parts._replace(path=parts.path.rstrip("/") + path).geturl() if path else base
         masked = {bearer, password, parts.query, parts.path.strip("/"), *hidden}
         self._masked = sorted((text for text in masked if text and len(text) > 3), key=len, reverse=True)
         self._session = requests.Session()
+        logging.getLogger("urllib3.connectionpool").addFilter(_keeps_the_url)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Delivery:
         """Sends once; any fault of network or receiver is a Delivery."""
+        _sending.on = True
         try:
             with self._session.post(
                 self._url,
@@ -140,6 +154,8 @@ class Poster:
                 return self._delivery(answer)
         except (requests.RequestException, OSError) as error:
             return Delivery(Outcome.RETRY, f"{self.shown}: {_cause(error)}")
+        finally:
+            _sending.on = False
 
     def _delivery(self, answer: requests.Response) -> Delivery:
         words = self._read(answer)
@@ -178,8 +194,8 @@ def _split(url: str) -> tuple[str, str, str]:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"not a URL: {error}") from None
+    except ValueError:  # its text may hold a piece of a password
+        raise ConfigError("this is no URL: give http://host[:port]/path or https://…") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{shown_url(url)!r} is refused: give an http:// or https:// URL with a host")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
