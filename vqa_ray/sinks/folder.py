@@ -45,6 +45,8 @@ class Folder:
         self.filesystem = filesystem
         self.shown = shown
         self._root = root.rstrip("/")
+        if not self._root:
+            raise StoreError(f"store {shown}: names no folder")
         self._local = isinstance(filesystem, fs.LocalFileSystem)
 
     @classmethod
@@ -58,8 +60,6 @@ class Folder:
             filesystem, root = fs.FileSystem.from_uri(target)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(f"store {shown}: {_words(error, target, shown)}") from None
-        if not root.strip("/"):
-            raise StoreError(f"store {shown}: names no folder")
         return cls(filesystem, root, shown)
 
     def prepare(self) -> None:
@@ -113,7 +113,8 @@ class Folder:
         """All Parquet files of a partition, superseded ones too, by name."""
         selector = fs.FileSelector(self._hour(table, hour), allow_not_found=True)
         found = [info for info in self.filesystem.get_file_info(selector) if info.is_file]
-        files = [Stored(info.base_name, info.path, info.mtime) for info in found if info.extension == "parquet"]
+        now = datetime.now(UTC)  # where the file system tells no time a file counts as new, and is not removed
+        files = [Stored(info.base_name, info.path, info.mtime or now) for info in found if info.extension == "parquet"]
         return sorted(files, key=lambda file: file.name)
 
     def live_files(self, table: str, hour: datetime) -> list[Stored]:
