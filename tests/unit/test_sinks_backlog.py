@@ -264,6 +264,14 @@ def test_after_a_restart_open_incidents_are_told_again():
     assert box.next(6.0) == Wait(65.0)
 
 
+def test_what_waits_after_a_restart_is_not_told_twice():
+    box = backlog(resend_every_s=60.0)
+    box.put(notice(), 5.0)
+    box.resume(notice(), 5.0)
+    assert keys(box, now_s=5.0) == ["a:opened"]
+    assert box.next(6.0) == Wait(65.0)
+
+
 def test_a_channel_that_remembers_open_incidents_resumes_nothing():
     box = backlog()
     box.resume(notice(), 5.0)

