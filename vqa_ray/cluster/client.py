@@ -74,6 +74,11 @@ class Fleet:
             raise ClusterUnreachable("Ray answers, but no fleet runs on it; start one with `vqa run`")
         return cls(handle, tie, folder)
 
+    @property
+    def owned(self) -> bool:
+        """Whether its Ray was started here, and so ends with this process."""
+        return self._tie is Tie.OWNED
+
     def apply(self, fleet: FleetSpec) -> ApplyResult:
         """Makes `fleet` what is wanted. Paths in it are relative to here. ConfigError: nothing has changed."""
         result: ApplyResult = self._ask("apply", _absolute(fleet))

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 SUSPECT_AFTER = 2  # crashes of its process until a stream gets one of its own
 FORGIVEN_AFTER_S = 600.0  # a stream that ran so long without a crash is as good as new
 SILENT_AFTER_BEATS = 3.0
+SOON_S = 10.0  # an analyzer starts within 1-3 s where there is room; later it waits for a machine
 _FIRST_DELAY_S, _MAX_DELAY_S = 1.0, 60.0  # until a stream that was refused is offered again
 
 
@@ -306,11 +307,17 @@ class Roster:
             if not s.done or (stream_id in self.places and self.places[stream_id].lost is None)
         ]
 
-    def analyzers(self) -> list[Analyzer]:
+    def analyzers(self, now_s: float) -> list[Analyzer]:
         """The analyzers."""
         capacity = self.options.capacity
         return [
-            Analyzer(name=m.name, capacity=capacity, phase=m.phase, lease_until_s=m.lease_until_s)
+            Analyzer(
+                name=m.name,
+                capacity=capacity,
+                phase=m.phase,
+                soon=m.phase is Phase.STARTING and now_s - m.started_s < SOON_S,
+                lease_until_s=m.lease_until_s,
+            )
             for m in self.members.values()
         ]
 

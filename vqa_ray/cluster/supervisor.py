@@ -187,7 +187,7 @@ class Supervisor:
         await self._count_cores(now_s)
         limits = self._roster.limits(self._cores, held=self._crew.held)
         roster = self._roster
-        await self._crew.carry_out(plan(roster.wanted(), roster.analyzers(), roster.running(), now_s, limits))
+        await self._crew.carry_out(plan(roster.wanted(), roster.analyzers(now_s), roster.running(), now_s, limits))
         if now_s >= self._prune_due_s:
             self._prune_due_s = now_s + PRUNE_EVERY_S
             await self._journal.do(self._journal.store.prune)
@@ -257,8 +257,11 @@ class Supervisor:
 
 
 def _wanted(fleet: FleetSpec) -> dict[str, tuple[StreamSpec, Profile, str]]:
-    """By id: spec, complete profile, and the digest of both."""
-    return {stream.id: _resolved(fleet, stream) for stream in fleet.streams}
+    """By id: spec, complete profile, and the digest of both. ConfigError, of the plain kind that travels."""
+    try:
+        return {stream.id: _resolved(fleet, stream) for stream in fleet.streams}
+    except ConfigError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _resolved(fleet: FleetSpec, stream: StreamSpec) -> tuple[StreamSpec, Profile, str]:

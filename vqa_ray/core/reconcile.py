@@ -66,11 +66,15 @@ class Phase(enum.StrEnum):
 
 
 class Analyzer(msgspec.Struct, frozen=True, kw_only=True):
-    """An analyzer as observed. lease_until_s: until then it may still work on what it was given, heard or not."""
+    """An analyzer as observed. lease_until_s: until then it may still work on what it was given, heard or not.
+
+    soon: it starts, and was asked for only just now.
+    """
 
     name: str
     capacity: float
     phase: Phase = Phase.READY
+    soon: bool = False
     lease_until_s: float = float("inf")
 
 
@@ -129,6 +133,7 @@ def plan(
 
     `now_s` is on the clock of `lease_until_s` and `not_before_s`. At most one live entry of a stream is kept, the
     newest epoch; what is kept stays where it is; what finds no seat stays wanted, and leads to StartAnalyzer.
+    New streams wait for analyzers that are about to be ready, so that the first one does not get them all.
     """
     doomed = _doomed(analyzers, running, now_s)
     alive = [a for a in analyzers if a.name not in doomed]
@@ -137,6 +142,8 @@ def plan(
     new = _new_seats(alive, {a.name for a in analyzers}, limits)
     missing = max(0, limits.minimum - len(alive))
     assigns, used = _place(_pending(wanted, kept, homeless, running, now_s), seats, new, missing)
+    if any(a.soon for a in alive) or any(reason is Reason.MINIMUM for _, reason in used):
+        assigns = [action for action in assigns if action.reason is not Reason.NEW]
     actions: list[Action] = [*releases, *assigns]
     actions += [StopAnalyzer(name, reason) for name, reason in doomed.items()]
     actions += [StartAnalyzer(seat.name, reason) for seat, reason in used]
