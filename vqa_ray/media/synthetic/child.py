@@ -16,6 +16,8 @@ import msgspec
 from vqa_ray.media.synthetic.encode import Studio
 from vqa_ray.media.synthetic.outlets import Hls, HttpStream, Outlet, TransportOutlet, Udp
 from vqa_ray.media.synthetic.programme import Programme
+from vqa_ray.media.synthetic.rtmp import RtmpOutlet
+from vqa_ray.media.synthetic.rtsp import RtspOutlet
 from vqa_ray.media.synthetic.script import Fault, FaultKind, Script
 
 LATE_S = 2.0  # later than this (a machine that slept), the schedule is taken up anew
@@ -48,6 +50,10 @@ def make_outlet(brief: Brief) -> Outlet:
         return TransportOutlet(brief.programme, HttpStream(brief.host, brief.port))
     if brief.kind == "hls":
         return TransportOutlet(brief.programme, Hls(brief.host, brief.port))
+    if brief.kind == "rtmp":
+        return RtmpOutlet(brief.programme, brief.host, brief.port)
+    if brief.kind == "rtsp":
+        return RtspOutlet(brief.programme, brief.host, brief.port)
     raise ValueError(f"no outlet of kind {brief.kind!r}")
 
 
