@@ -139,7 +139,8 @@ def plan(
     alive = [a for a in analyzers if a.name not in doomed]
     kept, releases, homeless = _sort_out(wanted, {a.name for a in alive}, running, doomed)
     seats = _seats(alive, kept)
-    new = _new_seats(alive, {a.name for a in analyzers}, limits)
+    taken = {a.name for a in analyzers} | {r.analyzer for r in running}
+    new = _new_seats(alive, taken, limits)
     missing = max(0, limits.minimum - len(alive))
     assigns, used = _place(_pending(wanted, kept, homeless, running, now_s), seats, new, missing)
     if any(a.soon for a in alive) or any(reason is Reason.MINIMUM for _, reason in used):
@@ -220,7 +221,7 @@ def _pending(
 ) -> list[tuple[Passenger, Reason]]:
     """The streams to place, in the order of placing, each with the reason."""
     placed = {r.stream_id for r in kept}
-    owner = {r.stream_id: r.analyzer for r in running}
+    owner = {r.stream_id: r.analyzer for r in sorted(running, key=lambda r: (r.epoch, r.analyzer))}  # the newest wins
     waiting = {
         w.stream_id: Passenger(
             stream_id=w.stream_id, share=w.share, priority=w.priority, suspect=w.suspect, stay=owner.get(w.stream_id)
