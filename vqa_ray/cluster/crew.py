@@ -63,7 +63,7 @@ class Crew:
     async def carry_out(self, actions: Sequence[Action]) -> None:
         """Begins all actions; what takes long goes on in tasks. Epochs are on disk before they are handed out."""
         for action in actions:
-            log.info("%s", action)
+            log.info("%s", _words(action))
             match action:
                 case Release():
                     self._begin_release(action)
@@ -313,3 +313,11 @@ class Crew:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("an action failed: %s", error, exc_info=error)
+
+
+def _words(action: Action) -> str:
+    """`assign s1 to analyzer-0: new`."""
+    verb = {Release: "release", StopAnalyzer: "end", StartAnalyzer: "start", Assign: "assign"}[type(action)]
+    if isinstance(action, Release | Assign):
+        return f"{verb} {action.stream_id} at {action.analyzer}: {action.reason}"
+    return f"{verb} {action.analyzer}: {action.reason}"

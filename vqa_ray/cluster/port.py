@@ -51,7 +51,7 @@ class Death(enum.StrEnum):
     NODE = "node"  # Ray lost sight of the machine: the process may go on working there
 
 
-class Gone(ClusterError):  # noqa: N818
+class Gone(ClusterError):
     """The actor is dead and will not come back."""
 
     def __init__(self, text: str, death: Death = Death.PROCESS) -> None:
@@ -59,11 +59,11 @@ class Gone(ClusterError):  # noqa: N818
         self.death = death
 
 
-class Away(ClusterError):  # noqa: N818
+class Away(ClusterError):
     """The actor's process is not there now; Ray starts it again."""
 
 
-class NoAnswer(ClusterError):  # noqa: N818
+class NoAnswer(ClusterError):
     """Nothing came in time: the actor may be slow, starting, or cut off."""
 
 
@@ -230,4 +230,4 @@ def _first_line(error: Exception) -> str:
     if "creation task" in str(error):  # what its __init__ raised comes last
         return (lines or [""])[-1][:300]
     telling = [line for line in lines if "died" in line or "dead" in line or "unavailable" in line]
-    return (telling or lines or [type(error).__name__])[-1][:300]
+    return (telling or lines or [type(error).__name__])[-1].partition(" Some common causes")[0][:200]

@@ -71,6 +71,7 @@ class Supervisor:
         kind: type[Any] = Analyzer,
         open_store: Callable[[], StateStore] | None = None,
     ) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._options = options
         self._clock = AwakeClock()
         self._port: Port = port or RayPort()
