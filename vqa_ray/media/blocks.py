@@ -2,6 +2,7 @@
 
 import msgspec
 import numpy as np
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
@@ -34,72 +35,82 @@ class SampleLayout(msgspec.Struct, frozen=True):
     middle: float
     scale: float
 
+    @property
+    def block(self) -> int:
+        """Samples of a whole block."""
+        return max(1, round(self.rate_hz * BLOCK_S))
+
 
 class BlockMaker:
-    """Collects the frames of one audio track into blocks."""
+    """Collects the frames of one audio track into blocks.
+
+    libav's FIFO holds the samples in between: a frame costs one call, and numpy is touched once a block.
+    """
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, str] | None = None
         self._layout: SampleLayout | None = None
-        self._samples: NDArray[np.float32] = np.empty((0, 0), np.float32)
-        self._filled = 0
-        self._at_s = 0.0  # of the block's first sample
+        self._fifo = AudioFifo()
+        self._head_s = 0.0  # where the first sample in the FIFO belongs
         self._next_s: float | None = None  # where the next sample belongs
 
     def add(self, frame: AudioFrame, at_s: float | None) -> list[AudioBlock]:
         """Blocks that `frame` completes. at_s: of its first sample, None when it carries no timestamp."""
+        if frame.samples == 0:
+            return []
         out: list[AudioBlock] = []
-        key = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-        if key != self._key:
-            out += self.flush()
-            self._key, self._layout = key, _layout(frame)
-            self._next_s = None
+        frame.pts = None  # the FIFO would refuse what does not follow to the sample
+        if at_s is not None and self._next_s is not None and abs(at_s - self._next_s) > GAP_S:
+            out = self.flush()
+        before = self._fifo.samples
+        if self._layout is None or not self._fits(frame):
+            out += self._restart(frame)
+            before = 0
         layout = self._layout
-        if layout is None or frame.samples == 0:
+        if layout is None:
             return out
         if at_s is None:
             at_s = self._next_s or 0.0
-        elif self._next_s is not None and abs(at_s - self._next_s) > GAP_S:
-            out += self.flush()
+        self._head_s = at_s - before / layout.rate_hz
         self._next_s = at_s + frame.samples / layout.rate_hz
-        self._copy(frame, layout, at_s, out)
+        while self._fifo.samples >= layout.block:
+            out.append(self._cut(layout.block))
         return out
 
     def flush(self) -> list[AudioBlock]:
         """The block under way, shorter than the others, if there is one."""
-        if not self._filled:
-            return []
-        return [self._cut()]
+        return [self._cut(self._fifo.samples)] if self._fifo.samples else []
 
-    def _copy(self, frame: AudioFrame, layout: SampleLayout, at_s: float, out: list[AudioBlock]) -> None:
-        """Spread the frame over blocks, converting on the way."""
-        count, done = frame.samples, 0
-        sources = _sources(frame, layout, count)
-        while done < count:
-            if not self._filled:
-                self._samples = np.empty((layout.count, max(1, round(layout.rate_hz * BLOCK_S))), np.float32)
-                self._at_s = at_s + done / layout.rate_hz
-            start = self._filled
-            take = min(count - done, self._samples.shape[1] - start)
-            for row, source in enumerate(sources):
-                self._samples[row, start : start + take] = source[done : done + take]
-            if layout.scale != 1.0:
-                part = self._samples[:, start : start + take]
-                if layout.middle:
-                    part -= layout.middle
-                part *= np.float32(1.0 / layout.scale)
-            self._filled += take
-            done += take
-            if self._filled == self._samples.shape[1]:
-                out.append(self._cut())
+    def _fits(self, frame: AudioFrame) -> bool:
+        """Take the frame in, if it is like those before it."""
+        try:
+            self._fifo.write(frame)
+        except ValueError:
+            return False
+        return True
 
-    def _cut(self) -> AudioBlock:
+    def _restart(self, frame: AudioFrame) -> list[AudioBlock]:
+        """Another rate, format or number of channels: what came before is a block of its own."""
+        out = self.flush()
+        self._fifo, self._layout = AudioFifo(), _layout(frame)
+        if out:
+            self._next_s = None
+        if self._layout is not None:
+            self._fifo.write(frame)
+        return out
+
+    def _cut(self, count: int) -> AudioBlock:
         layout = self._layout
         assert layout is not None
-        samples = self._samples if self._filled == self._samples.shape[1] else self._samples[:, : self._filled]
-        until_s = self._at_s + self._filled / layout.rate_hz
-        self._filled = 0
-        return AudioBlock(samples, at_s=self._at_s, until_s=until_s, rate_hz=layout.rate_hz, channels=layout.channels)
+        frame = self._fifo.read(count)
+        samples = np.empty((layout.count, count), np.float32)
+        for row, source in enumerate(_sources(frame, layout, count)):
+            samples[row] = source
+        if layout.scale != 1.0:
+            samples -= np.float32(layout.middle)
+            samples *= np.float32(1.0 / layout.scale)
+        at_s, until_s = self._head_s, self._head_s + count / layout.rate_hz
+        self._head_s = until_s
+        return AudioBlock(samples, at_s=at_s, until_s=until_s, rate_hz=layout.rate_hz, channels=layout.channels)
 
 
 def _layout(frame: AudioFrame) -> SampleLayout | None:

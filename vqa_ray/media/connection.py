@@ -33,7 +33,7 @@ DAMAGED_READS = 100  # so many unreadable places in a row of a file are its end
 FLAGGED = ("hls", "mpegts", "rtp")  # containers whose packets libav marks behind a continuity error
 
 
-class EndOfMedia(Exception):  # noqa: N818  (no error: a file ended as it should)
+class EndOfMedia(Exception):
     """The input is read to its end."""
 
 

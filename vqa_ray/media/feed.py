@@ -4,6 +4,7 @@ A file is read twice: by libav, and here in step with it. A network input is rea
 out raw bytes, so that libav's protocols, time limits and whitelists hold there too, and they go on to it as a file.
 """
 
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -140,6 +141,7 @@ class NetFeed(Tap):
         self._container: InputContainer = av.open(url, format="data", options=chosen, timeout=limits)
         self._packets: Iterator[Packet] = self._container.demux()
         self._datagrams = url.startswith("udp:")
+        self._endless = url.startswith(("http:", "https:"))
         self._ahead: deque[bytes] = deque()  # read, not yet given out
         self._given: deque[bytes] = deque()  # given out, not yet checked
         self._given_bytes = 0
@@ -233,7 +235,14 @@ class NetFeed(Tap):
         self._asked_s = now_s
 
     def _next(self) -> bytes:
-        packet = next(self._packets, None)
+        asked_s = time.monotonic()
+        try:
+            packet = next(self._packets, None)
+        except av.error.FFmpegError as error:
+            # An answer without a length that ends in order is an I/O error to libav, and at once.
+            if error.errno == errno.EIO and self._endless and time.monotonic() - asked_s < 0.1:
+                return b""
+            raise
         return bytes(packet) if packet is not None and packet.size else b""
 
     def _gather(self, first: bytes, limit: int) -> bytes:
