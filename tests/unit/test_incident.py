@@ -151,6 +151,13 @@ def test_a_lost_connection_drops_a_pending_run_and_keeps_an_open_incident():
     assert machine.step("black", frames("XXXX", 100)) == []
 
 
+def test_what_watches_the_source_itself_goes_on_when_a_connection_ends():
+    machine = book(rule("signal_loss", raise_after_s=0.2))
+    machine.step("signal_loss", frames("XXX"))
+    assert machine.interrupt(lasting=["signal_loss"]) == []
+    assert told(machine.step("signal_loss", frames("XXX", 3))) == [("opened", 0, None)]
+
+
 def test_the_next_owner_continues_an_incident_without_telling_it_again():
     first = book(rule(raise_after_s=0.08))
     opened = first.step("black", frames("XXX"))[0][1]

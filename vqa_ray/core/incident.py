@@ -5,7 +5,7 @@ Alertmanager's inhibition does, but by overlap in media time, since detectors an
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -76,9 +76,13 @@ class IncidentBook:
             out += self._take(hold, reading)
         return out
 
-    def interrupt(self) -> list[Transition]:
-        """The connection ended: pending runs are judged by what was seen, open incidents stay open."""
-        return [t for hold in self._sorted() for t in self._record(hold, hold.interrupt())]
+    def interrupt(self, *, lasting: Collection[str] = ()) -> list[Transition]:
+        """The connection ended: pending runs are judged by what was seen, open incidents stay open.
+
+        lasting: detectors that watch on without a connection, and whose runs go on.
+        """
+        holds = [hold for hold in self._sorted() if hold.rule.detector not in lasting]
+        return [t for hold in holds for t in self._record(hold, hold.interrupt())]
 
     def finish(self) -> list[Transition]:
         """The media ended: everything that is open closes with the end of its last bad frame."""

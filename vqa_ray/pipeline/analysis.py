@@ -103,7 +103,8 @@ class Analysis:
     def disconnected(self) -> list[Transition]:
         """The connection ended: what detectors held back is judged, runs that were under way are settled."""
         out = self._drain()
-        return out + self.book.interrupt()
+        lasting = [watch.name for watch in self._watching[SourceState]]
+        return out + self.book.interrupt(lasting=lasting)
 
     def finish(self) -> list[Transition]:
         """The media ended: everything closes, with the end of the last frame."""

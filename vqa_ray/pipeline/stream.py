@@ -197,6 +197,7 @@ class StreamRun:
             with self._lock:
                 self.analysis.connected()
                 self._progress.connected(self._monotonic(), connection.info.format)
+                self._ladder = Ladder()  # another connection, another delay on the way, and it begins with all frames
             self._read_all(connection)
         except EndOfMedia:
             self._ended()
@@ -234,7 +235,10 @@ class StreamRun:
         skipped = connection.take_skipped()
         if skipped:
             self.analysis.coverage.count(self._progress.until_s or 0.0, skipped, 0)
-        behind_s = self._now_s() - (self._progress.until_s or self._now_s())
+        reached_s = self._progress.reached_s
+        if reached_s is None:
+            return
+        behind_s = self._now_s() - reached_s
         tier = self._ladder.step(behind_s, now_s, slack_s=self._progress.burst_s)
         if tier is not connection.tier:
             log.warning("stream %s: %.1f s behind, now decodes: %s", self.stream.id, self._ladder.lag_s, tier.value)
@@ -294,10 +298,14 @@ class StreamRun:
             self._tell(Told(Notice(kind=kind, incident=incident, noticed_utc=noticed_utc), self.epoch, snapshot))
 
     def _source_state(self, now_s: float) -> SourceState:
-        """Up or not, on the timeline: silence began where the last media that came ends."""
+        """Up or not, on the timeline: silence began where the last media that came ends.
+
+        While it is up, it is so as of the last packet: only then is the silence that begins not called good at first.
+        """
         progress = self._progress
         silent_s = now_s - progress.last_arrival_s if self.life.down else 0.0
-        at_s = now_s - self._origin_mono_s
+        seen_s = progress.last_arrival_s if self.life.state is State.LIVE else now_s
+        at_s = seen_s - self._origin_mono_s
         since_s = min(at_s, progress.until_s if progress.until_s is not None else at_s - silent_s)
         return SourceState(
             at_s=at_s, since_s=since_s, silent_s=silent_s, state=self.life.state.value, reason=self.life.reason
@@ -323,6 +331,7 @@ class _Progress:
     def __init__(self, now_s: float) -> None:
         self.last_arrival_s = now_s
         self.until_s: float | None = None  # timeline
+        self.reached_s: float | None = None  # the same, of this connection
         self.burst_s = 0.0
         self.reconnects = 0
         self.frames = 0
@@ -340,6 +349,7 @@ class _Progress:
         self.burst_s = BURST_UNKNOWN_S if self._segmented else 0.0
         self._bursts = 0
         self.last_arrival_s = now_s
+        self.reached_s = None
 
     def packet(self, now_s: float) -> None:
         gap_s = now_s - self.last_arrival_s
@@ -356,6 +366,8 @@ class _Progress:
     def reached(self, until_s: float) -> None:
         if self.until_s is None or until_s > self.until_s:
             self.until_s = until_s
+        if self.reached_s is None or until_s > self.reached_s:
+            self.reached_s = until_s
 
     def due(self, now_s: float) -> bool:
         return now_s - self._tick_s >= self.TICK_S
