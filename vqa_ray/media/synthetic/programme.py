@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
+SHAPES = 24  # in a texture; oval, since nothing in nature has edges along the grid of coded blocks
 PAN_PIXELS = 96  # how far the window moves
 PAN_PERIOD_S = 12.0
 SCENE_S = 6.0  # a cut to another texture each so often
@@ -92,15 +93,17 @@ class Pictures:
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int], low: int, high: int) -> U8:
-    """Smooth noise of several sizes with some hard edges, within [low, high]."""
+    """Smooth noise of several sizes and shapes with hard edges, within [low, high]."""
     total = np.zeros(size, np.float32)
     for cell, weight in ((64, 1.0), (16, 0.5), (4, 0.2)):
         coarse = rng.random((size[0] // cell + 2, size[1] // cell + 2), np.float32)
         total += weight * cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
-    for _ in range(24):
-        y, x = (int(rng.integers(0, limit)) for limit in size)
-        h, w = (int(rng.integers(8, max(9, limit // 6))) for limit in size)
-        total[y : y + h, x : x + w] += float(rng.uniform(-0.6, 0.6))
+    for _ in range(SHAPES):
+        center = (int(rng.integers(0, size[1])), int(rng.integers(0, size[0])))
+        axes = (int(rng.integers(4, max(5, size[1] // 10))), int(rng.integers(4, max(5, size[0] // 10))))
+        shape = np.zeros(size, np.float32)
+        cv2.ellipse(shape, center, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(-0.6, 0.6)), -1)
+        total += shape
     scaled = cv2.normalize(total, np.empty_like(total), float(low), float(high), cv2.NORM_MINMAX)
     return np.asarray(scaled).astype(np.uint8)
 
