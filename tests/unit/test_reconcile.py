@@ -79,7 +79,6 @@ class World:
             epoch=self.epochs[action.stream_id],
             version=spec.version,
             share=spec.share,
-            suspect=spec.suspect,
         )
         self.running.append(entry)
 
@@ -121,7 +120,7 @@ wanteds = st.lists(
         version=st.sampled_from(["v1", "v2"]),
         share=shares,
         priority=st.integers(-1, 1),
-        suspect=st.booleans(),
+        crashes=st.integers(0, 3),
         not_before_s=st.sampled_from([0.0, NOW_S + 5]),
     ),
     unique_by=lambda w: w.stream_id,
@@ -149,7 +148,6 @@ entries = st.lists(
         share=shares,
         lost=st.sampled_from([None, None, None, Reason.DROPPED]),
         stuck=st.sampled_from([False] * 9 + [True]),
-        suspect=st.booleans(),
     ),
     unique_by=(lambda r: (r.stream_id, r.epoch), lambda r: (r.stream_id, r.analyzer)),
     max_size=14,
@@ -314,3 +312,19 @@ def test_what_is_under_way_is_left_alone_and_takes_up_room():
     assert plan([want("b", 0.2)], [analyzer(0), analyzer(1)], [busy], NOW_S, LIMITS) == [
         Assign("b", "analyzer-1", Reason.NEW)
     ]
+
+
+def test_of_streams_that_crashed_together_none_is_suspected_when_they_cannot_all_be_kept_apart():
+    lost = [run(f"s{n}", "analyzer-9") for n in range(6)]
+    wanted = [want(f"s{n}", crashes=2) for n in range(6)]
+    actions = plan(wanted, [analyzer(0), analyzer(1)], lost, NOW_S, Limits(minimum=2, maximum=3, capacity=CAPACITY))
+    assert len([a for a in actions if isinstance(a, Assign)]) == 6
+
+
+def test_a_stream_that_crashed_more_often_than_can_be_chance_waits_for_an_analyzer_of_its_own():
+    wanted = [want("bad", crashes=2), want("good")]
+    running = [run("good", "analyzer-0"), run("bad", "analyzer-9")]
+    actions = plan(wanted, [analyzer(0)], running, NOW_S, LIMITS)
+    assert actions == [StartAnalyzer("analyzer-1", Reason.NO_SEAT)]
+    two = [analyzer(0), analyzer(1)]
+    assert plan(wanted, two, running, NOW_S, LIMITS) == [Assign("bad", "analyzer-1", Reason.DIED)]

@@ -17,7 +17,6 @@ from vqa_ray.pipeline.worker import StreamReport
 
 log = logging.getLogger(__name__)
 
-SUSPECT_AFTER = 2  # crashes of its process until a stream gets one of its own
 FORGIVEN_AFTER_S = 600.0  # a stream that ran so long without a crash is as good as new
 SILENT_AFTER_BEATS = 3.0
 SOON_S = 10.0  # an analyzer starts within 1-3 s where there is room; later it waits for a machine
@@ -39,11 +38,6 @@ class Stream:
         self.refusals = 0
         self.not_before_s = 0.0
         self.done = False  # a file, read to its end
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it shall crash no others."""
-        return self.crashes >= SUSPECT_AFTER
 
     @property
     def reserved(self) -> float:
@@ -300,7 +294,7 @@ class Roster:
                 version=s.version,
                 share=s.reserved,
                 priority=s.spec.priority,
-                suspect=s.suspect,
+                crashes=s.crashes,
                 not_before_s=s.not_before_s,
             )
             for stream_id, s in self.streams.items()
@@ -337,7 +331,6 @@ class Roster:
             lost=place.lost,
             busy=place.busy,
             stuck=place.report is not None and place.report.stuck,
-            suspect=stream is not None and stream.suspect,
         )
 
     def limits(self, cores: float, *, held: bool) -> Limits:

@@ -12,6 +12,8 @@ import msgspec
 
 from vqa_ray.core.placement import Kind, Passenger, Seat, boarding, choose
 
+SUSPECT_AFTER = 2  # crashes of its process until a stream shall crash no others
+
 
 class Reason(enum.StrEnum):
     """Why an action is taken, or why a stream has no analyzer."""
@@ -30,13 +32,16 @@ class Reason(enum.StrEnum):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream that should run. version: digest of spec and profile; not_before_s: after failures, wait until then."""
+    """A stream that should run.
+
+    version: digest of spec and profile. crashes: of processes that it was in. not_before_s: after failures, wait.
+    """
 
     stream_id: str
     version: str
     share: float
     priority: int = 0
-    suspect: bool = False
+    crashes: int = 0
     not_before_s: float = 0.0
 
 
@@ -54,7 +59,6 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     lost: Reason | None = None
     busy: bool = False
     stuck: bool = False
-    suspect: bool = False
 
 
 class Phase(enum.StrEnum):
@@ -138,11 +142,15 @@ def plan(
     doomed = _doomed(analyzers, running, now_s)
     alive = [a for a in analyzers if a.name not in doomed]
     kept, releases, homeless = _sort_out(wanted, {a.name for a in alive}, running, doomed)
-    seats = _seats(alive, kept)
+    room = max(limits.maximum, limits.minimum, len(alive))
+    suspects = _suspects(wanted, room)
+    seats = _seats(alive, kept, suspects)
     taken = {a.name for a in analyzers} | {r.analyzer for r in running}
     new = _new_seats(alive, taken, limits)
     missing = max(0, limits.minimum - len(alive))
-    assigns, used = _place(_pending(wanted, kept, homeless, running, now_s), seats, new, missing)
+    waiting = _waiting(wanted, kept, running, suspects, now_s)
+    pending = [(p, homeless.get(p.stream_id, Reason.NEW)) for p in boarding(waiting)]
+    assigns, used = _place(pending, seats, new, missing)
     if any(a.soon for a in alive) or any(reason is Reason.MINIMUM for _, reason in used):
         assigns = [action for action in assigns if action.reason is not Reason.NEW]
     actions: list[Action] = [*releases, *assigns]
@@ -212,33 +220,45 @@ def _answers(entry: Running, alive: set[str], doomed: dict[str, Reason]) -> bool
     return entry.analyzer in alive or doomed.get(entry.analyzer) is Reason.STUCK
 
 
-def _pending(
-    wanted: Iterable[Wanted],
-    kept: Iterable[Running],
-    homeless: dict[str, Reason],
-    running: Iterable[Running],
-    now_s: float,
-) -> list[tuple[Passenger, Reason]]:
-    """The streams to place, in the order of placing, each with the reason."""
+def _suspects(wanted: Iterable[Wanted], room: int) -> set[str]:
+    """The streams that get an analyzer of their own: those of the most crashes, as many as leave one for the others.
+
+    Whoever was killed together is suspected together; when that is more than can be kept apart, it tells nothing.
+    """
+    suspects: set[str] = set()
+    for crashes in sorted({w.crashes for w in wanted if w.crashes >= SUSPECT_AFTER}, reverse=True):
+        suspects |= (group := {w.stream_id for w in wanted if w.crashes == crashes})
+        if len(suspects) >= room:
+            return suspects - group
+    return suspects
+
+
+def _waiting(
+    wanted: Iterable[Wanted], kept: Iterable[Running], running: Iterable[Running], suspects: set[str], now_s: float
+) -> list[Passenger]:
+    """The streams to place."""
     placed = {r.stream_id for r in kept}
     owner = {r.stream_id: r.analyzer for r in sorted(running, key=lambda r: (r.epoch, r.analyzer))}  # the newest wins
-    waiting = {
-        w.stream_id: Passenger(
-            stream_id=w.stream_id, share=w.share, priority=w.priority, suspect=w.suspect, stay=owner.get(w.stream_id)
+    return [
+        Passenger(
+            stream_id=w.stream_id,
+            share=w.share,
+            priority=w.priority,
+            suspect=w.stream_id in suspects,
+            stay=owner.get(w.stream_id),
         )
         for w in wanted
         if w.stream_id not in placed and w.not_before_s <= now_s
-    }
-    return [(p, homeless.get(p.stream_id, Reason.NEW)) for p in boarding(waiting.values())]
+    ]
 
 
-def _seats(alive: Iterable[Analyzer], kept: Iterable[Running]) -> list[Seat]:
+def _seats(alive: Iterable[Analyzer], kept: Iterable[Running], suspects: set[str]) -> list[Seat]:
     """The seats there are or will be, with what is kept in them."""
     kinds = {Phase.READY: Kind.READY, Phase.STARTING: Kind.STARTING}
     seats = {a.name: Seat(a.name, a.capacity, kinds[a.phase]) for a in alive if a.phase in kinds}
     for entry in kept:
         if seat := seats.get(entry.analyzer):
-            seat.take(entry.share, suspect=entry.suspect)
+            seat.take(entry.share, suspect=entry.stream_id in suspects)
     return list(seats.values())
 
 
