@@ -23,8 +23,8 @@ ALSO = {
     FaultKind.OUTAGE: frozenset({"cc_error", "pts_gap", "pts_jump"}),
 }
 EARLY_S = 1.0
-# How far a player is behind the source: HLS starts three segments back, FLV is looked at for long before it is played.
-BEHIND_S = {Kind.HLS: 6.0, Kind.RTMP: 4.5}
+# How far a player is behind the source: HLS starts three segments back, RTMP and RTSP are looked at for a while first.
+BEHIND_S = {Kind.HLS: 6.0, Kind.RTMP: 4.5, Kind.RTSP: 4.5}
 BEHIND_USUAL_S = 2.5
 SETTLE_S = 2.0  # from the source's end of a fault to the first good frame: up to the next key frame
 RECONNECT_S = 5.0  # from a source's return to its first packet: back-off, opening
