@@ -8,9 +8,10 @@ from vqa_ray.core.picture import Plane
 BLOCK = 16  # luma pixels; the macroblock of MPEG-2 and H.264, and a divisor of HEVC's coding tree units
 LINES = 8  # of the 16 across an edge that are looked at
 CLIP = 31  # grey levels that one line may count: eight lines fit into a byte, and no line makes an edge alone
-JUMP = 19  # grey levels, mean of the lines
+JUMP = 18  # grey levels, mean of the lines
 LONGEST = 4  # edges in a row: longer jumps are lines of the scene, graphics, bars or borders
-FEWEST = 4  # edges: fewer are chance in a small picture
+FEWEST = 4  # fewer are chance in a small picture
+SIGMAS = 4.0  # beyond what chance puts on the grid, of a scene full of such jumps
 STRIPE = 24  # rows and columns of blocks are enough to judge a picture by
 
 GRID = slice(BLOCK - 2, None, BLOCK)  # of columns of steps: those between two blocks
@@ -18,11 +19,12 @@ _ALONG = np.ones((LONGEST + 1, 1), np.uint8)
 
 
 def block_edges(luma: Plane, bit_depth: int = 8) -> float:
-    """Block edges with a luma jump, beyond those that lie off the grid, per mille of all; luma: (h, w).
+    """Luma jumps along the edges of blocks, beyond those that lie off the grid, per mille of all edges; luma: (h, w).
 
-    An edge is 16 pixels long. Its jump is isolated: larger by 19 levels than the steps of luma on both sides of it,
-    so that textures and slopes do not count. Jumps off the grid, on the other 15 of 16 lines, are those that scenes
-    have by themselves. Of large pictures every second, third, … row and column of blocks is looked at.
+    An edge is 16 pixels long. Its jump is isolated: larger by 18 levels than the steps of luma on both sides of it,
+    so that textures and slopes do not count; edges in a row count once. Jumps off the grid, on the other 15 of 16
+    lines, are those that scenes and graphics have by themselves: what is on the grid must stand out from them.
+    Of large pictures every second, third, … row and column of blocks is looked at.
     """
     height, width = luma.shape
     if height < 3 * BLOCK or width < 3 * BLOCK:
@@ -35,10 +37,11 @@ def block_edges(luma: Plane, bit_depth: int = 8) -> float:
         return 0.0
     upright, across = _short(upright), _short(across)
     on_grid = _on_grid(upright) + _on_grid(across)
-    other = cv2.countNonZero(upright) + cv2.countNonZero(across) - on_grid
-    edges = upright[:, GRID].size + across[:, GRID].size
-    excess = on_grid - other / (BLOCK - 1)
-    return 1000.0 * excess / edges if excess >= FEWEST else 0.0
+    by_chance = (cv2.countNonZero(upright) + cv2.countNonZero(across) - on_grid) / (BLOCK - 1)
+    excess = on_grid - by_chance
+    if excess < max(FEWEST, SIGMAS * by_chance**0.5):
+        return 0.0
+    return 1000.0 * excess / (upright[:, GRID].size + across[:, GRID].size)
 
 
 def _stripes(luma: Plane, every: int, bit_depth: int) -> Plane:
@@ -78,8 +81,9 @@ def _jumps(lines: Plane) -> Plane:
 
 
 def _short(jumps: Plane) -> Plane:
-    """Without those that go on over more than four blocks."""
+    """The first edge of each jump, without those that go on over more than four blocks."""
     short: Plane = cv2.subtract(jumps, cv2.morphologyEx(jumps, cv2.MORPH_OPEN, _ALONG))
+    short[1:] = cv2.subtract(short[1:], short[:-1])
     return short
 
 

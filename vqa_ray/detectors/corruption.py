@@ -40,7 +40,7 @@ class CorruptionSpec(DetectorSpec, frozen=True, kw_only=True):
     tolerance: Annotated[
         float,
         msgspec.Meta(ge=0.1, le=1000, description="jumps on the block grid beyond what is usual in the scene"),
-    ] = 2.5
+    ] = 2.0
     taint_s: Annotated[
         float,
         msgspec.Meta(ge=0, le=600, description="seconds after a flag at most, where no clean key frame comes"),
