@@ -18,6 +18,7 @@ from vqa_ray.media.info import VideoInfo
 from vqa_ray.media.pictures import PictureMaker
 
 _SKIP = {Tier.ALL: "DEFAULT", Tier.NO_DISPOSABLE: "NONREF", Tier.KEY: "NONKEY"}
+MOST_DAMAGED = 256  # packets without a picture so far; more is a decoder that gives none
 
 
 class Track:
@@ -78,6 +79,8 @@ class VideoTrack(Track):
         self._halves = 0  # pictures in a row that took twice as long as their packets say: two fields each
         self._maker = PictureMaker()
         self._damaged = False
+        self._unflagged = self._context.name == "hevc"  # libav's decoder does not say that it decoded damaged data
+        self._damaged_pts: set[int] = set()  # of packets behind a continuity error, whose pictures are to come
         self._last_s: float | None = None  # of the picture before
         self._form: tuple[int, int, str] | None = None
         self.changed: Callable[[VideoInfo], VideoInfo] | None = None
@@ -112,6 +115,10 @@ class VideoTrack(Track):
 
     def decode(self, packet: Packet, key: bool) -> list[Any]:
         """Frames that leave the decoder when this packet enters it."""
+        if self._unflagged and packet.is_corrupt and packet.pts is not None:
+            if len(self._damaged_pts) >= MOST_DAMAGED:
+                self._damaged_pts.clear()
+            self._damaged_pts.add(packet.pts)
         if self._key_only:
             return self._decode_key(packet, key)
         errors = self._errors
@@ -142,7 +149,9 @@ class VideoTrack(Track):
         if form != self._form:
             self._form = form
             self.changed = partial(_amended, form=form, interlaced=frame.interlaced_frame, rotation=frame.rotation)
-        picture = self._maker.make(frame, at_s=at_s, until_s=at_s + duration_s, damaged=self._damaged)
+        damaged = self._damaged or pts in self._damaged_pts
+        self._damaged_pts.discard(pts)
+        picture = self._maker.make(frame, at_s=at_s, until_s=at_s + duration_s, damaged=damaged)
         self._damaged = False
         return picture
 
