@@ -242,7 +242,10 @@ EVIL = {
     "live segment": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n{target}\n",
     "variant": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\n{target}\n",
     "map": '#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI="{target}"\n#EXTINF:2.0,\nb.m4s\n#EXT-X-ENDLIST\n',
-    "key": '#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI="{target}"\n#EXTINF:2.0,\nb.ts\n#EXT-X-ENDLIST\n',
+    "key": (
+        '#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI="{target}"\n'
+        "#EXTINF:2.0,\nb.ts\n#EXT-X-ENDLIST\n"
+    ),
     "concatenation": "ffconcat version 1.0\nfile '{target}'\n",
     "manifest": (
         '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S"'
@@ -270,7 +273,7 @@ def test_no_playlist_leads_a_live_profile_to_a_local_file(tmp_path, media, how, 
     items: list[Any] = []
     with http_folder(inside) as root:
         began_s = time.monotonic()
-        with pytest.raises(SourceError):  # noqa: PT012
+        with pytest.raises(SourceError):
             connection = connect(f"{root}/{name}")
             while True:
                 try:

@@ -1,5 +1,7 @@
 """Decoded sound as blocks of 0.1 s, cut anew at a gap and at a change of rate or channels; nothing is resampled."""
 
+from typing import Any, cast
+
 import msgspec
 import numpy as np
 from av.audio.fifo import AudioFifo
@@ -102,6 +104,7 @@ class BlockMaker:
         layout = self._layout
         assert layout is not None
         frame = self._fifo.read(count)
+        assert frame is not None
         samples = np.empty((layout.count, count), np.float32)
         for row, source in enumerate(_sources(frame, layout, count)):
             samples[row] = source
@@ -138,6 +141,6 @@ def channel_names(layout: AudioLayout) -> tuple[str, ...]:
 def _sources(frame: AudioFrame, layout: SampleLayout, count: int) -> list[NDArray[np.generic]]:
     """A view of each channel's samples."""
     if layout.planar:
-        return [np.frombuffer(AudioPlane(frame, n), layout.dtype, count) for n in range(layout.count)]
-    packed = np.frombuffer(AudioPlane(frame, 0), layout.dtype, count * layout.count)
+        return [np.frombuffer(cast(Any, AudioPlane(frame, n)), layout.dtype, count) for n in range(layout.count)]
+    packed = np.frombuffer(cast(Any, AudioPlane(frame, 0)), layout.dtype, count * layout.count)
     return [packed[n :: layout.count] for n in range(layout.count)]

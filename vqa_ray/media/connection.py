@@ -65,6 +65,9 @@ class Connection:
         self._container: InputContainer | None = opened.container
         self._tap = opened.tap
         self._dating = FaultDating()
+        self._video: VideoTrack | None = None
+        self._audio: AudioTrack | None = None
+        self._packets: Iterator[Packet] = iter(())
         self._frames: deque[Any] = deque()  # decoded, not yet given out: one picture a read
         self._unreadable = 0
         self._ended = False
@@ -206,7 +209,7 @@ class Connection:
         self.info = describe(container, self._opener.url, video, audio, live=self._live)
         self._video = VideoTrack(video, self._timeline) if video is not None else None
         self._audio = AudioTrack(audio, self._timeline) if audio is not None else None
-        self._packets: Iterator[Packet] = self._demux()
+        self._packets = self._demux()
         if self._tap is not None:
             self._watch(self._tap)
         self._flagged = self._tap is None and self.info.format in FLAGGED

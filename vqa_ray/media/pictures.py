@@ -5,7 +5,7 @@ palettes, packed YUV, big-endian, images stored upside down) is converted to pla
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import msgspec
@@ -64,7 +64,7 @@ class PictureMaker:
             layout, full_range, plane = self._layout(frame), frame.color_range == FULL_RANGE, VideoPlane(frame, 0)
         if (width, height) != self._size:
             self._size, self._before = (width, height), None
-        luma = np.ndarray((height, width), layout.dtype, plane, 0, (plane.line_size, layout.item))
+        luma = np.ndarray((height, width), layout.dtype, cast(Any, plane), 0, (plane.line_size, layout.item))
         picture = Picture(
             luma,
             at_s=at_s,
@@ -128,4 +128,4 @@ def chroma_planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Plane, Plane]
 
 def _view(plane: VideoPlane, layout: PixelLayout, samples: int) -> Plane:
     shape, strides = (plane.height, plane.width * samples), (plane.line_size, layout.item)
-    return np.ndarray(shape, layout.dtype, plane, 0, strides)
+    return np.ndarray(shape, layout.dtype, cast(Any, plane), 0, strides)

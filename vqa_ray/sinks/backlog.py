@@ -69,6 +69,7 @@ class Counts(msgspec.Struct):
     given_up: int = 0
     dropped: int = 0
     repeated: int = 0
+    evicted: int = 0  # open incidents that are no longer told again: more are open than there is room for
 
 
 class _Entry:
@@ -265,7 +266,7 @@ class Backlog:
         self._open.pop(incident_id, None)
         evicted = _remember(self._open, incident_id, notice, self._capacity)
         if evicted is not None:
-            self.counts.dropped += 1
+            self.counts.evicted += 1
             self._resend_tickets.pop(evicted, None)
         self._schedule_resend(incident_id, due_s)
 
