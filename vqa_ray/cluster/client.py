@@ -48,10 +48,8 @@ class Fleet:
         Unix sockets) and dashboard are for a Ray that is started here. Raises ClusterUnreachable or ClusterError.
         """
         folder = raylocal.state_folder(state_dir)
-        where = address or os.environ.get("RAY_ADDRESS") or raylocal.running_here(folder)
-        if where:
-            tie = raylocal.join(where)
-        else:
+        tie = _join(address, folder)
+        if tie is None:
             tie = raylocal.start(folder, cores=cores, temp_dir=temp_dir, dashboard=dashboard)
         try:
             given = options or (_one_a_core(cores) if tie is Tie.OWNED else ClusterOptions())
@@ -64,10 +62,9 @@ class Fleet:
     def connect(cls, *, address: str | None = None, state_dir: str | Path | None = None) -> "Fleet":
         """The supervisor that runs already; ClusterUnreachable if there is none."""
         folder = raylocal.state_folder(state_dir)
-        where = address or os.environ.get("RAY_ADDRESS") or raylocal.running_here(folder)
-        if where is None and not port.connected():
+        tie = _join(address, folder)
+        if tie is None:
             raise ClusterUnreachable("no fleet runs on this machine; start one with `vqa run`, or name an --address")
-        tie = raylocal.join(where or "auto")
         handle = port.find(SUPERVISOR)
         if handle is None:
             raylocal.leave(tie, folder)
@@ -123,6 +120,17 @@ class Fleet:
 
     def _ask(self, method: str, *arguments: Any, timeout_s: float = ASK_S) -> Any:
         return _ask(self._handle, method, *arguments, timeout_s=timeout_s)
+
+
+def _join(address: str | None, folder: Path) -> Tie | None:
+    """Joins the Ray that is meant: the one named, or this machine's own; None if there is none to join."""
+    if port.connected():
+        return Tie.BORROWED
+    if where := address or os.environ.get("RAY_ADDRESS"):
+        return raylocal.join(where)
+    if here := raylocal.running_here(folder):
+        return raylocal.join(here.address, auth=here.auth)
+    return None
 
 
 def _supervisor(state_dir: str | None, options: ClusterOptions, folder: Path, tie: Tie) -> Handle:

@@ -6,6 +6,7 @@ Ray's errors become three: `Gone` (it says that the actor is dead), `Away` (it s
 
 import asyncio
 import enum
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -26,7 +27,7 @@ from vqa_ray.errors import ClusterError, VqaError
 Handle = Any  # of an actor
 
 _ON_HEAD = {"node:__internal_head__": 0.001}
-_ENV = {"env_vars": {"RAY_worker_niceness": "0"}}  # Ray's default is 15, and a decoder must not wait for others
+NICENESS = "RAY_worker_niceness"  # Ray's default is 15, and a decoder must not wait for others
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -136,9 +137,14 @@ def _start_analyzer(kind: type[Any], name: str, arguments: tuple[Any, ...], core
         lifetime="detached",
         num_cpus=cores,
         max_restarts=0,  # the supervisor starts a new one, and knows at once: with restarts Ray tells after 1-2 s
-        runtime_env=_ENV,
+        runtime_env=_environment(),
         enable_task_events=False,
     ).remote(*arguments)
+
+
+def _environment() -> dict[str, Any] | None:
+    """Not nice, by an environment of the actor's own where the cluster's is not so: that costs 1-3 s at each start."""
+    return None if os.environ.get(NICENESS) == "0" else {"env_vars": {NICENESS: "0"}}
 
 
 def start_supervisor(kind: type[Any], name: str, arguments: tuple[Any, ...]) -> Handle:

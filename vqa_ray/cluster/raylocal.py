@@ -3,6 +3,7 @@
 import enum
 import logging
 import os
+import socket
 from pathlib import Path
 
 import msgspec
@@ -10,10 +11,13 @@ import ray
 
 from vqa_ray.cluster import process
 from vqa_ray.cluster.messages import NAMESPACE
+from vqa_ray.cluster.port import NICENESS
 from vqa_ray.errors import ClusterUnreachable
 
 log = logging.getLogger(__name__)
 
+AUTH = "RAY_AUTH_MODE"
+KNOCK_S = 5.0
 OBJECT_STORE_BYTES = 128 << 20  # nothing large ever travels
 
 
@@ -30,6 +34,7 @@ class LocalRay(msgspec.Struct, frozen=True, kw_only=True):
 
     address: str
     owner: str  # incarnation of the process that started it
+    auth: str  # its RAY_AUTH_MODE; the token itself is in the user's home, where Ray keeps it
 
 
 def state_folder(given: str | Path | None) -> Path:
@@ -45,6 +50,7 @@ def start(folder: Path, *, cores: int | None, temp_dir: str | None, dashboard: b
     if ray.is_initialized():
         return Tie.BORROWED
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(NICENESS, "0")
     ray.init(
         address="local",
         num_cpus=cores,
@@ -57,30 +63,50 @@ def start(folder: Path, *, cores: int | None, temp_dir: str | None, dashboard: b
     )
     _hush()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    note = LocalRay(address=ray.get_runtime_context().gcs_address, owner=process.incarnation())
+    auth = os.environ.get(AUTH, "disabled")  # Ray has set it, where it was unset
+    note = LocalRay(address=ray.get_runtime_context().gcs_address, owner=process.incarnation(), auth=auth)
     _note(folder).write_bytes(msgspec.json.encode(note))
     return Tie.OWNED
 
 
-def join(address: str) -> Tie:
-    """The Ray at `address` (`host:port` or `auto`); ClusterUnreachable if none answers there."""
+def join(address: str, *, auth: str | None = None) -> Tie:
+    """The Ray at `address` (`host:port` or `auto`); ClusterUnreachable, within seconds, if none answers there.
+
+    auth: its RAY_AUTH_MODE where that is known; the environment goes before.
+    """
     if ray.is_initialized():
         return Tie.BORROWED
+    _knock(address)
+    if auth is not None and AUTH not in os.environ:
+        os.environ[AUTH] = auth
+        ray._raylet.Config.initialize("")  # it has read the environment already
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ClusterUnreachable(f"no Ray cluster answers at {address}: {_short(error)}") from None
+        hint = "" if AUTH in os.environ else f"; if it wants a token, set {AUTH}=token"
+        raise ClusterUnreachable(f"no Ray cluster answers at {address}: {_short(error)}{hint}") from None
     _hush()
     return Tie.JOINED
 
 
-def running_here(folder: Path) -> str | None:
-    """The address of the Ray that another process of this machine started with this state folder, if it lives."""
+def running_here(folder: Path) -> LocalRay | None:
+    """The Ray that another process of this machine started with this state folder, if it lives."""
     try:
         note = msgspec.json.decode(_note(folder).read_bytes(), type=LocalRay)
     except (OSError, msgspec.DecodeError):
         return None
-    return None if process.surely_dead(note.owner) else note.address
+    return None if process.surely_dead(note.owner) else note
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes when nothing listens."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except OSError as error:
+        raise ClusterUnreachable(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
 
 
 def leave(tie: Tie, folder: Path) -> None:

@@ -4,12 +4,13 @@ import msgspec
 
 from vqa_ray.cluster.messages import AnalyzerStatus, StreamStatus
 from vqa_ray.cluster.roster import Member, Roster
-from vqa_ray.core.reconcile import Reason
+from vqa_ray.core.reconcile import Phase, Reason
 from vqa_ray.core.source import State
 
 WAITING = "waiting"  # state of a stream that has no analyzer
 STUCK = "stuck"  # of one whose analyzer hangs in it
 GIVEN = "just given to its analyzer"
+STARTING = "an analyzer is starting"
 
 
 def stream_statuses(roster: Roster) -> tuple[StreamStatus, ...]:
@@ -32,7 +33,8 @@ def _stream(roster: Roster, stream_id: str) -> StreamStatus:
     stream, place = roster.streams[stream_id], roster.places.get(stream_id)
     row = StreamStatus(stream_id=stream_id, state=WAITING, labels=stream.spec.labels, crashes=stream.crashes)
     if place is None or place.lost is not None:
-        reason = place.lost if place is not None and place.lost is not None else Reason.NO_SEAT
+        starting = any(member.phase is Phase.STARTING for member in roster.members.values())
+        reason = place.lost if place is not None and place.lost else STARTING if starting else Reason.NO_SEAT
         return msgspec.structs.replace(row, state=State.ENDED if stream.done else WAITING, reason=reason)
     row = msgspec.structs.replace(row, analyzer=place.analyzer, epoch=place.epoch)
     report = place.report

@@ -32,6 +32,8 @@ def block_edges(luma: Plane, bit_depth: int = 8) -> float:
     rows, columns = height // BLOCK, width // BLOCK
     luma = luma[: rows * BLOCK, : columns * BLOCK]
     upright = _jumps(_stripes(luma, max(1, rows // STRIPE), bit_depth))
+    if _on_grid(upright) < FEWEST // 2:  # nearly always: spares the other half of the work
+        return 0.0
     across = _jumps(_stripes(_transposed(luma, max(1, columns // STRIPE), bit_depth), 1, 8))
     if _on_grid(upright) + _on_grid(across) < FEWEST:
         return 0.0

@@ -9,6 +9,8 @@ from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, Severit
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
 from vqa_ray.detectors.timestamps import REORDER_S, Presentation, Told
 
+LONGEST_S = 10.0  # a track that is further behind than any gap has ended
+
 
 class PtsGapSpec(DetectorSpec, frozen=True, kw_only=True):
     """A hole in the timestamps that is short enough to be missing media; holes in picture and sound are one fault."""
@@ -46,11 +48,14 @@ class PtsGapDetector(Immediate):
         at_s = track.place(packet)
         if at_s is None:
             return NOTHING
-        if before_s is None:
-            return self._told.steady(at_s)
         hole_s = packet.gap_s if packet.continuity is Continuity.GAP else 0.0
-        if packet.continuity is Continuity.STEADY and at_s - before_s > REORDER_S:
+        if before_s is not None and packet.continuity is Continuity.STEADY and at_s - before_s > REORDER_S:
             hole_s = at_s - before_s  # decode times were made up and hide it
-        if hole_s >= self._min_gap_s and at_s > before_s:
+        if before_s is not None and hole_s >= self._min_gap_s and at_s > before_s:
             return self._told.fault(before_s, at_s, hole_s)
-        return self._told.steady(at_s)
+        return self._told.steady(self._slowest(at_s))
+
+    def _slowest(self, at_s: float) -> float:
+        """How far the track is that is furthest behind: what it lacks may yet turn out to be a gap."""
+        ends = (track.end_s for track in self._tracks.values())
+        return min(at_s, min(end_s for end_s in ends if end_s is not None and at_s - end_s <= LONGEST_S))
