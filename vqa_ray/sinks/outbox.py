@@ -25,7 +25,8 @@ class ChannelStats(msgspec.Struct, frozen=True, kw_only=True):
     """One channel since the start: notices sent, given up (refused for good), dropped (no room) and repeated (known).
 
     resent: repeats of open incidents; retried: attempts that failed and were or will be repeated; waiting: notices
-    yet to be sent; open: incidents that are told again until they close; evicted: open ones beyond the room for these. last_error is "" after a success.
+    yet to be sent; open: incidents that are told again until they close; evicted: open
+    ones beyond the room for these. last_error is "" after a success.
     """
 
     sent: int
