@@ -1,7 +1,5 @@
 """Decoded sound as blocks of 0.1 s, cut anew at a gap and at a change of rate or channels; nothing is resampled."""
 
-from typing import Any, cast
-
 import msgspec
 import numpy as np
 from av.audio.fifo import AudioFifo
@@ -44,75 +42,51 @@ class SampleLayout(msgspec.Struct, frozen=True):
 
 
 class BlockMaker:
-    """Collects the frames of one audio track into blocks.
-
-    libav's FIFO holds the samples in between: a frame costs one call, and numpy is touched once a block.
-    """
+    """Collects the frames of one audio track into blocks, in libav's own queue of samples."""
 
     def __init__(self) -> None:
+        self._key: tuple[int, int, str] | None = None
         self._layout: SampleLayout | None = None
         self._fifo = AudioFifo()
-        self._head_s = 0.0  # where the first sample in the FIFO belongs
+        self._size = 0  # samples of a block
+        self._held = 0  # samples in the queue
         self._next_s: float | None = None  # where the next sample belongs
 
     def add(self, frame: AudioFrame, at_s: float | None) -> list[AudioBlock]:
         """Blocks that `frame` completes. at_s: of its first sample, None when it carries no timestamp."""
-        if frame.samples == 0:
-            return []
         out: list[AudioBlock] = []
-        frame.pts = None  # the FIFO would refuse what does not follow to the sample
-        if at_s is not None and self._next_s is not None and abs(at_s - self._next_s) > GAP_S:
-            out = self.flush()
-        before = self._fifo.samples
-        if self._layout is None or not self._fits(frame):
-            out += self._restart(frame)
-            before = 0
-        layout = self._layout
-        if layout is None:
+        key = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+        if key != self._key:
+            out += self.flush()
+            self._start(frame, key)
+        layout, samples = self._layout, frame.samples
+        if layout is None or samples == 0:
             return out
         if at_s is None:
             at_s = self._next_s or 0.0
-        self._head_s = at_s - before / layout.rate_hz
-        self._next_s = at_s + frame.samples / layout.rate_hz
-        while self._fifo.samples >= layout.block:
-            out.append(self._cut(layout.block))
+        elif self._next_s is not None and not -GAP_S <= at_s - self._next_s <= GAP_S:
+            out += self.flush()
+        self._next_s = at_s + samples / layout.rate_hz
+        frame.pts = None  # the queue would insist on timestamps without rounding
+        self._fifo.write(frame)
+        self._held += samples
+        while self._held >= self._size:
+            out.append(self._cut(layout, self._size))
         return out
 
     def flush(self) -> list[AudioBlock]:
         """The block under way, shorter than the others, if there is one."""
-        return [self._cut(self._fifo.samples)] if self._fifo.samples else []
+        return [self._cut(self._layout, self._held)] if self._held and self._layout is not None else []
 
-    def _fits(self, frame: AudioFrame) -> bool:
-        """Take the frame in, if it is like those before it."""
-        try:
-            self._fifo.write(frame)
-        except ValueError:
-            return False
-        return True
+    def _start(self, frame: AudioFrame, key: tuple[int, int, str]) -> None:
+        self._key, self._layout, self._fifo, self._next_s = key, _layout(frame), AudioFifo(), None
+        self._size = max(1, round(frame.sample_rate * BLOCK_S))
 
-    def _restart(self, frame: AudioFrame) -> list[AudioBlock]:
-        """Another rate, format or number of channels: what came before is a block of its own."""
-        out = self.flush()
-        self._fifo, self._layout = AudioFifo(), _layout(frame)
-        if out:
-            self._next_s = None
-        if self._layout is not None:
-            self._fifo.write(frame)
-        return out
-
-    def _cut(self, count: int) -> AudioBlock:
-        layout = self._layout
-        assert layout is not None
-        frame = self._fifo.read(count)
-        assert frame is not None
-        samples = np.empty((layout.count, count), np.float32)
-        for row, source in enumerate(_sources(frame, layout, count)):
-            samples[row] = source
-        if layout.scale != 1.0:
-            samples -= np.float32(layout.middle)
-            samples *= np.float32(1.0 / layout.scale)
-        at_s, until_s = self._head_s, self._head_s + count / layout.rate_hz
-        self._head_s = until_s
+    def _cut(self, layout: SampleLayout, count: int) -> AudioBlock:
+        at_s = (self._next_s or 0.0) - self._held / layout.rate_hz
+        samples = _samples(self._fifo.read(count), layout, count)
+        self._held -= count
+        until_s = at_s + count / layout.rate_hz
         return AudioBlock(samples, at_s=at_s, until_s=until_s, rate_hz=layout.rate_hz, channels=layout.channels)
 
 
@@ -138,9 +112,16 @@ def channel_names(layout: AudioLayout) -> tuple[str, ...]:
     return tuple(str(number) for number in range(1, count + 1))
 
 
-def _sources(frame: AudioFrame, layout: SampleLayout, count: int) -> list[NDArray[np.generic]]:
-    """A view of each channel's samples."""
+def _samples(frame: AudioFrame, layout: SampleLayout, count: int) -> NDArray[np.float32]:
+    """The samples as (channels, count) float32."""
+    out = np.empty((layout.count, count), np.float32)
     if layout.planar:
-        return [np.frombuffer(cast(Any, AudioPlane(frame, n)), layout.dtype, count) for n in range(layout.count)]
-    packed = np.frombuffer(cast(Any, AudioPlane(frame, 0)), layout.dtype, count * layout.count)
-    return [packed[n :: layout.count] for n in range(layout.count)]
+        for row in range(layout.count):
+            out[row] = np.frombuffer(AudioPlane(frame, row), layout.dtype, count)
+    else:
+        out[:] = np.frombuffer(AudioPlane(frame, 0), layout.dtype, count * layout.count).reshape(count, layout.count).T
+    if layout.middle:
+        out -= np.float32(layout.middle)
+    if layout.scale != 1.0:
+        out *= np.float32(1.0 / layout.scale)
+    return out

@@ -41,7 +41,7 @@ class Connection:
     """An open input. One thread reads and closes it; plain attributes may be looked at from others.
 
     info: what the input holds; ring: its last packets; position_s: decode time of the last packet on the timeline;
-    last_packet_mono_s: when it came, by the clock given; decode_errors: packets that could not be decoded.
+    last_packet_mono_s: when it came, by the clock given.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class Connection:
     ) -> None:
         self.position_s: float | None = None
         self.last_packet_mono_s = now()
-        self.decode_errors = 0
         self._opener = opener
         self._live = live
         self._options = options
@@ -65,13 +64,13 @@ class Connection:
         self._container: InputContainer | None = opened.container
         self._tap = opened.tap
         self._dating = FaultDating()
-        self._video: VideoTrack | None = None
-        self._audio: AudioTrack | None = None
-        self._packets: Iterator[Packet] = iter(())
         self._frames: deque[Any] = deque()  # decoded, not yet given out: one picture a read
+        self._sounds: list[tuple[Packet, float]] = []  # packets of sound that wait for more, and when they came
+        self._errors = 0  # of decoders that are closed
         self._unreadable = 0
         self._ended = False
-        self._overdue = False
+        self._failed: SourceError | None = None
+        self._name = opened.name
         self._choose(opened.container, opened.late_s)
         self.ring = PacketRing(options.ring_bytes, options.ring_s, video=self._video is not None)
 
@@ -90,35 +89,47 @@ class Connection:
         """Frames left out because of the tier, since the connection began."""
         return self._video.skipped if self._video is not None else 0
 
+    @property
+    def decode_errors(self) -> int:
+        """Packets that could not be decoded, since the connection began."""
+        return self._errors + sum(track.errors for track in (self._video, self._audio) if track is not None)
+
     def take_skipped(self) -> int:
         """Frames left out because of the tier since the last call."""
         return self._video.take_skipped() if self._video is not None else 0
 
     def read(self) -> list[Item]:
-        """Take one packet and give what came of it, maybe nothing: its PacketInfo first, at most one Picture, last.
+        """Take one packet of video, or those of about 0.1 s of sound, and give what came of it.
 
-        A packet that gives several pictures is given out over several calls, so that each can be compared with the one
-        before it. Raises EndOfMedia at the end (after all that the decoders still held), SourceUnavailable when the
-        input breaks off or is silent for longer than `read_timeout_s`. Damage in the media raises nothing.
+        PacketInfo comes first; there is at most one Picture, and it is last: a packet that gives several is given out
+        over several calls, so that each can be compared with the one before it. Sound is taken together because Python
+        costs several times as much when it runs for a moment between two pictures. Raises EndOfMedia at the end (after
+        all that the decoders still held), SourceUnavailable when the input breaks off or is silent for longer than
+        `read_timeout_s`. Damage in the media raises nothing.
         """
         video, audio = self._video, self._audio
         if video is not None:
             video.release()
             if self._frames:
                 return [self._picture(video)]
-        packet = self._next_packet()
-        if packet is None:
-            return self._finish()
-        if video is not None and packet.stream_index == video.index:
-            return self._take_video(video, packet)
-        if audio is not None and packet.stream_index == audio.index:
-            return self._take_audio(audio, packet)
-        return []
+        while True:
+            packet = self._next_packet()
+            if packet is None:
+                return self._finish()
+            index = packet.stream_index
+            if video is not None and index == video.index:
+                return self._take_video(video, packet)
+            if audio is not None and index == audio.index:
+                self._sounds.append((packet, self._now()))
+                if len(self._sounds) >= audio.batch:
+                    return self._take_sounds(audio)
 
     def close(self) -> None:
         """Let go of the input and the decoders; may be called again."""
         container, self._container = self._container, None
+        self._errors = self.decode_errors
         self._frames.clear()
+        self._sounds.clear()
         self._packets = iter(())
         self._video = self._audio = None
         if container is not None:
@@ -133,28 +144,42 @@ class Connection:
         if not size and packet.dts is None:
             self._frames.extend(video.drain())
             return [self._picture(video)] if self._frames else []
-        info = video.place(packet, size, self._now())
-        self.ring.add("video", packet, info.key, info.at_s)
+        arrived_s = self._now()
+        info = video.place(packet, size, arrived_s)
+        at_s = info.at_s
+        self.ring.add("video", packet, size, info.key, at_s)
+        self.last_packet_mono_s = arrived_s
         out: list[Item] = [info]
-        out += self._arrived(video, packet, info)
+        if at_s is not None:
+            self.position_s = at_s
+            if self._checks:
+                out += self._transport(video, packet, at_s, info)
         frames = video.decode(packet, info.key) if size else None
-        self.decode_errors += video.take_errors()
         if frames:
             self._frames.extend(frames)
             out.append(self._picture(video))
         return out
 
-    def _take_audio(self, audio: AudioTrack, packet: Packet) -> list[Item]:
-        size = packet.size
-        if not size and packet.dts is None:
-            return list(audio.drain())
-        info = audio.place(packet, size, self._now())
-        self.ring.add("audio", packet, True, info.at_s)
-        out: list[Item] = [info]
-        out += self._arrived(audio, packet, info)
-        if size:
-            out += audio.decode(packet)
-            self.decode_errors += audio.take_errors()
+    def _take_sounds(self, audio: AudioTrack) -> list[Item]:
+        """All packets of sound that wait."""
+        sounds, self._sounds = self._sounds, []
+        out: list[Item] = []
+        for packet, arrived_s in sounds:
+            size = packet.size
+            if not size and packet.dts is None:
+                out += audio.drain()
+                continue
+            info = audio.place(packet, size, arrived_s)
+            out.append(info)
+            at_s = info.at_s
+            self.ring.add("audio", packet, size, True, at_s)
+            if at_s is not None:
+                self.position_s = at_s
+                if self._checks:
+                    out += self._transport(audio, packet, at_s, info)
+            if size:
+                out += audio.decode(packet)
+        self.last_packet_mono_s = sounds[-1][1]
         return out
 
     def _picture(self, video: VideoTrack) -> Picture:
@@ -163,35 +188,31 @@ class Connection:
             self.info.video, video.changed = video.changed(self.info.video), None
         return picture
 
-    def _arrived(self, track: Track, packet: Packet, info: PacketInfo) -> list[TransportFault]:
-        """Note the packet; continuity errors that can be dated now that it has come, and clean spans."""
-        self.last_packet_mono_s = info.arrived_s
-        at_s, tap = info.at_s, self._tap
-        if at_s is None:
+    def _transport(self, track: Track, packet: Packet, at_s: float, info: PacketInfo) -> list[TransportFault]:
+        """Continuity errors that can be dated now that this packet has come, and clean spans."""
+        tap, passed, dating = self._tap, track.passed, self._dating
+        if passed is None:
             return []
-        self.position_s = at_s
-        shown_s = at_s + track.reordered_s
-        if tap is None:
-            return self._flags(at_s, shown_s, info) if self._flagged else []
-        pos = packet.pos
+        pos = packet.pos if tap is not None else 0
         if pos is None:
             return []
-        pos += tap.base
-        tap.advance(pos)
-        due = self._dating.passed(track.pid, pos, at_s, shown_s, info.duration_s)
-        return self._dated(tap) if due or tap.check.breaks else []
+        if tap is not None:
+            pos += tap.base
+            tap.advance(pos)
+        shown_s = at_s + track.reordered_s
+        passed.packets.append((pos, shown_s, shown_s + info.duration_s))
+        passed.at_s = at_s
+        if tap is None:  # libav marks packets of a transport stream behind a continuity error as corrupt
+            breaks = [Break(0, track.pid)] if info.corrupt else []
+            return dating.date(breaks, last=True) if breaks else dating.date(()) if at_s >= dating.due_s else []
+        if at_s >= dating.due_s or dating.waiting or tap.check.breaks:
+            return self._dated(tap)
+        return []
 
     def _dated(self, tap: Tap, *, last: bool = False) -> list[TransportFault]:
         found = self._dating.date(tap.check.breaks, last=last)
         tap.check.breaks.clear()
         return found
-
-    def _flags(self, at_s: float, shown_s: float, info: PacketInfo) -> list[TransportFault]:
-        """Without the bytes: libav marks packets of a transport stream behind a continuity error as corrupt."""
-        due = self._dating.passed(info.stream, 0, at_s, shown_s, info.duration_s)
-        if info.corrupt:
-            return self._dating.date([Break(0, info.stream)], last=True)
-        return self._dating.date(()) if due else []
 
     # ---- the demuxer
 
@@ -206,13 +227,16 @@ class Connection:
         if late_s is not None:
             first_pts_s = None if self._live else _first_pts_s(video, audio)
             self._timeline.anchor(first_pts_s, late_s=late_s if self._live else 0.0)
-        self.info = describe(container, self._opener.url, video, audio, live=self._live)
+        self.info = describe(container, self._opener.url, video, audio, live=self._live, name=self._name)
         self._video = VideoTrack(video, self._timeline) if video is not None else None
         self._audio = AudioTrack(audio, self._timeline) if audio is not None else None
-        self._packets = self._demux()
+        self._packets: Iterator[Packet] = self._demux()
         if self._tap is not None:
             self._watch(self._tap)
-        self._flagged = self._tap is None and self.info.format in FLAGGED
+        self._checks = self._tap is not None or self.info.format in FLAGGED
+        for track in (self._video, self._audio):
+            if track is not None and self._checks:
+                track.passed = self._dating.track(track.pid)
 
     def _watch(self, tap: Tap) -> None:
         tap.advance(0)
@@ -230,23 +254,24 @@ class Connection:
         """The next packet; None at the end, and, with all frames out, where the programme turns into another one."""
         while True:
             called_s = self._now()
-            if self._overdue:
-                raise self._broken(TimeoutError(), 0.0)
+            if self._failed is not None:
+                return None
             try:
                 packet = next(self._packets, None)
             except av.error.InvalidDataError as error:
                 self._unreadable += 1
                 if self._live or self._unreadable > DAMAGED_READS:
-                    raise self._broken(error, self._now() - called_s) from None
+                    return self._broken(error, self._now() - called_s)
                 self._packets = self._demux()
                 continue
             except (av.error.FFmpegError, OSError, SourceError) as error:
-                raise self._broken(error, self._now() - called_s) from None
+                return self._broken(error, self._now() - called_s)
             except IndexError:  # PyAV's flush, after libav found one more stream on the way; ours were flushed before
                 packet = None
             self._unreadable = 0
-            # Interrupted, libav first hands out the packet that its parser held, and would then wait once more.
-            self._overdue = self._live and self._now() - called_s >= self._options.read_timeout_s
+            if self._live and self._now() - called_s >= self._options.read_timeout_s:
+                # Interrupted, libav first hands out the packet that its parser held, and would then wait once more.
+                self._broken(TimeoutError(), 0.0)
             tap = self._tap
             if packet is None or tap is None or tap.turned is None or packet.pos is None:
                 return packet
@@ -264,11 +289,17 @@ class Connection:
                 yield packet
 
     def _finish(self) -> list[Item]:
-        """The demuxer has no more: the last blocks and faults, then the end, or what comes behind a turn."""
-        tap = self._tap
+        """The demuxer has no more: the last sound and faults, then the end, or what comes behind a turn."""
+        tap, audio = self._tap, self._audio
+        out: list[Item] = self._take_sounds(audio) if audio is not None and self._sounds else []
+        if self._failed is not None:
+            if not out:
+                raise self._failed
+            return out
         if self._ended:
             raise EndOfMedia(self.info.url)
-        out: list[Item] = list(self._audio.finish()) if self._audio is not None else []
+        if audio is not None:
+            out += audio.finish()
         if tap is not None:
             tap.finish()
             if tap.turned is not None:
@@ -283,6 +314,7 @@ class Connection:
     def _turn(self, tap: Tap) -> None:
         """Another codec or other PIDs from here on: begin anew with the demuxer and the decoders, not with the time."""
         tier, container = self.tier, self._container
+        self._errors = self.decode_errors
         if container is not None:
             container.close()
         duration_s = self.info.duration_s
@@ -299,8 +331,9 @@ class Connection:
         self.ring.video = self._video is not None
         self.tier = tier
 
-    def _broken(self, error: Exception, took_s: float) -> Exception:
-        return reading_failed(self._opener.url, error, timeout_s=self._options.read_timeout_s, took_s=took_s)
+    def _broken(self, error: Exception, took_s: float) -> None:
+        """The input broke off: what waits is given out before that is raised."""
+        self._failed = reading_failed(self._opener.url, error, timeout_s=self._options.read_timeout_s, took_s=took_s)
 
 
 def _first_pts_s(video: Any | None, audio: Any | None) -> float | None:

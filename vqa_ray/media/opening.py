@@ -14,6 +14,7 @@ from av.container import InputContainer
 
 from vqa_ray.core.urls import redact, resolve, scheme
 from vqa_ray.errors import NotMedia, SourceError
+from vqa_ray.media.dash import DashSource
 from vqa_ray.media.failures import opening_failed
 from vqa_ray.media.feed import FileTap, NetFeed, Tap
 from vqa_ray.media.options import SourceOptions
@@ -27,11 +28,15 @@ _OTHER_THAN_TS = frozenset({
 
 
 class Opened(msgspec.Struct):
-    """An open container, and the tap on its bytes if there is one. late_s: since opening began, of the first byte."""
+    """An open container, and the tap on its bytes if there is one. late_s: since opening began, of the first byte.
+
+    name: of the format, where it is not libav's.
+    """
 
     container: InputContainer
     tap: Tap | None
     late_s: float
+    name: str | None = None
 
 
 class Opener:
@@ -53,12 +58,14 @@ class Opener:
         """The input; raises the tree of SourceError within `open_timeout_s`."""
         began_s = self._now()
         try:
-            if scheme(self._real) == "file":
+            if scheme(self._real) == "file" and not self._is(".mpd"):
                 return self._file()
             tapped = self._tapped(began_s) if self._may_be_ts() else None
             if tapped is not None:
                 return tapped
             left_s = max(0.5, self._options.open_timeout_s - (self._now() - began_s))
+            if self._is(".mpd"):
+                return self._manifest(left_s, began_s)
             container = av.open(self._real, options=self._libav, timeout=self._limits(left_s))
             return Opened(container, None, self._now() - began_s)
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
@@ -79,6 +86,14 @@ class Opener:
         container = av.open(path, options=self._libav)
         tap = FileTap(path) if container.format.name == "mpegts" else None
         return Opened(container, tap, 0.0)
+
+    def _manifest(self, left_s: float, began_s: float) -> Opened:
+        source = DashSource(self._real.removeprefix("file://"), self._libav, min(left_s, self._options.read_timeout_s))
+        left_s = max(0.5, self._options.open_timeout_s - (self._now() - began_s))
+        return Opened(source.open((left_s, self._options.read_timeout_s)), None, self._now() - began_s, "dash")
+
+    def _is(self, suffix: str) -> bool:
+        return PurePosixPath(urlsplit(self._real).path).suffix.lower() == suffix
 
     def _may_be_ts(self) -> bool:
         """Whether to look at the bytes first. A sender that pushes comes once only: nothing is tried on it."""
@@ -107,8 +122,7 @@ class Opener:
         options = {key: value for key, value in self._libav.items() if key in ("protocol_whitelist", "probesize")}
         if isinstance(source, str):
             options["protocol_whitelist"] += ",subfile"
-        opened: InputContainer = av.open(source, format="mpegts", options=options)
-        return opened
+        return av.open(source, format="mpegts", options=options)
 
     def _limits(self, open_s: float) -> tuple[float, float | None] | None:
         if not self._live and scheme(self._real) == "file":

@@ -5,7 +5,7 @@ palettes, packed YUV, big-endian, images stored upside down) is converted to pla
 """
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import msgspec
@@ -39,7 +39,8 @@ class PictureMaker:
         self._reformatter: VideoReformatter | None = None
         self._last: Picture | None = None
         self._before: Plane | None = None
-        self._size: tuple[int, int] | None = None
+        self._layout: PixelLayout | None = None
+        self.form = (0, 0, "")  # width, height and pixel format of the frame before
 
     def release(self) -> None:
         """The last picture was looked at: keep what it left for the next, let go of its frame."""
@@ -48,25 +49,23 @@ class PictureMaker:
             self._before = last._small
             self._last = None
 
-    def make(self, frame: VideoFrame, *, at_s: float, until_s: float, damaged: bool) -> Picture:
+    def make(self, frame: VideoFrame, at_s: float, until_s: float, damaged: bool) -> Picture:
         """A view of `frame`; damaged: data before it could not be decoded. Call `release` before each."""
-        name = frame.format.name
-        layout = self._layouts.get(name)
-        if layout is None:
-            layout = self._layouts[name] = layout_of(frame)
+        width, height, _ = form = frame.width, frame.height, frame.format.name
+        if form != self.form:
+            self.form, self._before, self._layout = form, None, self._layout_of(frame)
+        layout = self._layout
+        assert layout is not None
         key, corrupt, interlaced = frame.key_frame, damaged or frame.is_corrupt, frame.interlaced_frame
         color_range = frame.color_range
         full_range = color_range == FULL_RANGE or (layout.full_range and color_range != LIMITED_RANGE)
-        width, height = frame.width, frame.height
         plane = VideoPlane(frame, 0) if layout.native else None
-        if plane is None or plane.line_size < 0:
+        if plane is None or (line_size := plane.line_size) < 0:
             frame = self._planar(frame, layout)
-            layout, full_range, plane = self._layout(frame), frame.color_range == FULL_RANGE, VideoPlane(frame, 0)
-        if (width, height) != self._size:
-            self._size, self._before = (width, height), None
-        luma = np.ndarray((height, width), layout.dtype, cast(Any, plane), 0, (plane.line_size, layout.item))
-        picture = Picture(
-            luma,
+            layout, full_range, plane = self._layout_of(frame), frame.color_range == FULL_RANGE, VideoPlane(frame, 0)
+            line_size = plane.line_size
+        picture = self._last = Picture(
+            np.ndarray((height, width), layout.dtype, plane, 0, (line_size, layout.item)),
             at_s=at_s,
             until_s=until_s,
             bit_depth=layout.bit_depth,
@@ -77,10 +76,9 @@ class PictureMaker:
             chroma=partial(chroma_planes, frame, layout),
             before=self._before,
         )
-        self._last = picture
         return picture
 
-    def _layout(self, frame: VideoFrame) -> PixelLayout:
+    def _layout_of(self, frame: VideoFrame) -> PixelLayout:
         name = frame.format.name
         if name not in self._layouts:
             self._layouts[name] = layout_of(frame)
@@ -128,4 +126,4 @@ def chroma_planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Plane, Plane]
 
 def _view(plane: VideoPlane, layout: PixelLayout, samples: int) -> Plane:
     shape, strides = (plane.height, plane.width * samples), (plane.line_size, layout.item)
-    return np.ndarray(shape, layout.dtype, cast(Any, plane), 0, strides)
+    return np.ndarray(shape, layout.dtype, plane, 0, strides)

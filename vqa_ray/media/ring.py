@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 from av.packet import Packet
 
-ENTRY_BYTES = 320  # what an entry costs beside its data: the struct, its numbers, the bytes object, the slot
+ENTRY_BYTES = 1200  # what a packet costs beside its data: libav's structs, padding, allocation (measured: 500 to 1200)
 
 
 class RingPacket(msgspec.Struct, frozen=True, gc=False):
@@ -21,8 +21,11 @@ class RingPacket(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+_Entry = tuple[str, Packet, bool, float | None]
+
+
 class PacketRing:
-    """Holds the bytes of packets, not libav's packets: those can pin buffers of the demuxer many times as large.
+    """Holds libav's packets by reference: nothing is copied until evidence is wanted.
 
     Always starts with a key frame (any packet where there is no video). What does not fit is dropped a GOP at a time
     from the old end; a GOP larger than the ring alone empties it until the next key frame.
@@ -33,31 +36,25 @@ class PacketRing:
         self.limit_s = limit_s
         self.video = video
         self.size_bytes = 0
-        self._packets: deque[RingPacket] = deque()
+        self._packets: deque[_Entry] = deque()
         self._keys: deque[float | None] = deque()  # at_s of each key frame held
         self._waiting = video  # for a key frame to start with
 
     def __len__(self) -> int:
         return len(self._packets)
 
-    def add(self, kind: str, packet: Packet, key: bool, at_s: float | None) -> None:
-        """Take a demuxed packet's data in."""
+    def add(self, kind: str, packet: Packet, size: int, key: bool, at_s: float | None) -> None:
+        """Take a demuxed packet of `size` bytes in."""
         starts = key and (kind == "video" or not self.video)
         if self._waiting and not starts:
             return
-        size = packet.size + ENTRY_BYTES
-        if size > self.limit_bytes:
-            self.clear()
-            return
+        self.size_bytes += size + ENTRY_BYTES
+        self._packets.append((kind, packet, key, at_s))
         if starts:
             self._waiting = False
             self._keys.append(at_s)
-        duration = packet.duration or 0
-        self._packets.append(
-            RingPacket(kind, packet.stream_index, packet.pts, packet.dts, duration, key, at_s, bytes(packet))
-        )
-        self.size_bytes += size
-        if self.size_bytes > self.limit_bytes or (starts and len(self._keys) > 1):
+            self._trim(at_s)
+        elif self.size_bytes > self.limit_bytes:
             self._trim(at_s)
 
     def clear(self) -> None:
@@ -68,8 +65,11 @@ class PacketRing:
         self._waiting = self.video
 
     def packets(self) -> tuple[RingPacket, ...]:
-        """What is held, in demux order, from a key frame on."""
-        return tuple(self._packets)
+        """What is held, in demux order, from a key frame on; may be called from any thread."""
+        return tuple(
+            RingPacket(kind, p.stream_index, p.pts, p.dts, p.duration or 0, key, at_s, bytes(p))
+            for kind, p, key, at_s in tuple(self._packets)
+        )
 
     def _trim(self, now_s: float | None) -> None:
         while self.size_bytes > self.limit_bytes or self._stale(now_s):
@@ -89,7 +89,8 @@ class PacketRing:
         """The oldest GOP, and the sound between it and the next key frame."""
         self._keys.popleft()
         while self._packets:
-            packet = self._packets.popleft()
-            self.size_bytes -= len(packet.data) + ENTRY_BYTES
-            if self._packets and self._packets[0].key and (self._packets[0].kind == "video" or not self.video):
-                return
+            self.size_bytes -= self._packets.popleft()[1].size + ENTRY_BYTES
+            if self._packets:
+                kind, _, key, _ = self._packets[0]
+                if key and (kind == "video" or not self.video):
+                    return

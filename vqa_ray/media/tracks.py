@@ -8,16 +8,18 @@ import av.error
 import msgspec
 from av.packet import Packet
 
-from vqa_ray.core.audio import AudioBlock
+from vqa_ray.core.audio import BLOCK_S, AudioBlock
 from vqa_ray.core.ladder import Tier
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import PacketInfo
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.media.blocks import BlockMaker
+from vqa_ray.media.dating import Passed
 from vqa_ray.media.info import VideoInfo
 from vqa_ray.media.pictures import PictureMaker
 
 _SKIP = {Tier.ALL: "DEFAULT", Tier.NO_DISPOSABLE: "NONREF", Tier.KEY: "NONKEY"}
+MOST_TOGETHER = 8  # packets of sound
 MOST_DAMAGED = 256  # packets without a picture so far; more is a decoder that gives none
 
 
@@ -36,31 +38,29 @@ class Track:
         self._context = stream.codec_context
         self._context.thread_count = 1
         self._context.thread_type = "NONE"
-        self._errors = 0
+        self._reorders = self.kind == "video"
+        self.errors = 0  # packets that could not be decoded
+        self.passed: Passed | None = None  # where its packets are put down, of a transport stream
 
     def place(self, packet: Packet, size: int, now_s: float) -> PacketInfo:
         """The packet as detectors see it."""
         base_s, pts, dts = self._base_s, packet.pts, packet.dts
         pts_s = None if pts is None else pts * base_s
-        duration_s = (packet.duration or 0) * base_s
         dts_s = None if dts is None else dts * base_s
-        self.reordered_s = pts_s - dts_s if pts_s is not None and dts_s is not None and self.kind == "video" else 0.0
+        duration_s = (packet.duration or 0) * base_s
+        if self._reorders and pts_s is not None and dts_s is not None:
+            self.reordered_s = pts_s - dts_s
         placed = self._timeline.place(self.index, self.kind, dts_s, pts_s, duration_s)
         return PacketInfo(
             self.kind, self.index, placed.at_s, duration_s, pts_s, size, packet.is_keyframe, packet.is_corrupt,
             placed.continuity, placed.gap_s, now_s,
         )  # fmt: skip
 
-    def take_errors(self) -> int:
-        """Packets that could not be decoded since the last call."""
-        errors, self._errors = self._errors, 0
-        return errors
-
     def _decode(self, packet: Packet | None) -> list[Any]:
         try:
             return self._context.decode(packet)  # type: ignore[no-any-return]
         except av.error.FFmpegError:
-            self._errors += 1
+            self.errors += 1
             return []
 
 
@@ -82,7 +82,7 @@ class VideoTrack(Track):
         self._unflagged = self._context.name == "hevc"  # libav's decoder does not say that it decoded damaged data
         self._damaged_pts: set[int] = set()  # of packets behind a continuity error, whose pictures are to come
         self._last_s: float | None = None  # of the picture before
-        self._form: tuple[int, int, str] | None = None
+        self._form = self._maker.form
         self.changed: Callable[[VideoInfo], VideoInfo] | None = None
         self.skipped = 0
         self._taken = 0
@@ -121,9 +121,9 @@ class VideoTrack(Track):
             self._damaged_pts.add(packet.pts)
         if self._key_only:
             return self._decode_key(packet, key)
-        errors = self._errors
+        errors = self.errors
         frames = self._decode(packet)
-        if self._errors != errors and self._last_s is not None:  # before the first picture: joined in mid-GOP
+        if self.errors != errors and self._last_s is not None:  # before the first picture: joined in mid-GOP
             self._damaged = True
         self._balance += 1 - len(frames)
         if self._tier is not Tier.ALL and self._balance > self._delay:
@@ -145,14 +145,15 @@ class VideoTrack(Track):
             at_s = self._timeline.at("video", pts * self._base_s)
         duration_s = self._duration_s(frame, at_s)
         self._last_s = at_s
-        form = (frame.width, frame.height, frame.format.name)
-        if form != self._form:
-            self._form = form
-            self.changed = partial(_amended, form=form, interlaced=frame.interlaced_frame, rotation=frame.rotation)
-        damaged = self._damaged or pts in self._damaged_pts
-        self._damaged_pts.discard(pts)
-        picture = self._maker.make(frame, at_s=at_s, until_s=at_s + duration_s, damaged=damaged)
+        damaged = self._damaged
+        if self._damaged_pts and pts in self._damaged_pts:
+            self._damaged_pts.discard(pts)
+            damaged = True
+        picture = self._maker.make(frame, at_s, at_s + duration_s, damaged)
         self._damaged = False
+        if self._maker.form != self._form:
+            self._form = self._maker.form
+            self.changed = partial(_amended, form=self._form, interlaced=picture.interlaced, rotation=frame.rotation)
         return picture
 
     def _duration_s(self, frame: Any, at_s: float) -> float:
@@ -190,6 +191,8 @@ class AudioTrack(Track):
     def __init__(self, stream: Any, timeline: Timeline) -> None:
         super().__init__(stream, timeline)
         self._maker = BlockMaker()
+        rate_hz, size = self._context.sample_rate, self._context.frame_size or 1024
+        self.batch = max(1, min(MOST_TOGETHER, round(BLOCK_S * rate_hz / size)))  # packets that are taken together
 
     def decode(self, packet: Packet) -> list[AudioBlock]:
         """Blocks that this packet completes."""
