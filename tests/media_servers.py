@@ -91,6 +91,10 @@ def http_folder(folder: Path) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             pass
 
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            with contextlib.suppress(ConnectionError):  # the player left in the middle of a segment
+                super().copyfile(source, outputfile)
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

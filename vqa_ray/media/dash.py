@@ -17,7 +17,7 @@ from av.container import InputContainer
 
 from vqa_ray.core.urls import redact, scheme
 from vqa_ray.errors import ForbiddenProtocol, NotMedia, SourceUnavailable
-from vqa_ray.media.manifest import Manifest, Segment, parse
+from vqa_ray.media.manifest import Segment, parse
 
 MOST_BYTES = 1 << 23  # of a manifest
 HERE = "http://manifest.invalid/"  # names of our playlists; nobody can be asked for them (RFC 2606)
@@ -60,7 +60,8 @@ class DashSource:
         self._limit_s = limit_s
         self._wall_s = wall_s
         self._allowed = frozenset(options["protocol_whitelist"].split(","))
-        self._manifest = self._fetch()
+        self._text = self._fetch()
+        self._manifest = parse(self._text, wall_s())
         self._fetched_s = time.monotonic()
         self._listed: dict[str, tuple[int, list[str]]] = {}  # kind: number of the first segment, URLs
         self._failures = 0
@@ -130,11 +131,15 @@ class DashSource:
         return url
 
     def _refresh(self) -> None:
+        """A live manifest as it is now: with what has come since, by the clock alone or by a new version of it."""
+        if not self._manifest.dynamic:
+            return
         age_s = time.monotonic() - self._fetched_s
-        if self._manifest.dynamic and age_s >= max(REFRESH_AT_LEAST_S, self._manifest.update_s):
-            self._manifest, self._fetched_s = self._fetch(), time.monotonic()
+        if age_s >= max(REFRESH_AT_LEAST_S, self._manifest.update_s):
+            self._text, self._fetched_s = self._fetch(), time.monotonic()
+        self._manifest = parse(self._text, self._wall_s())
 
-    def _fetch(self) -> Manifest:
+    def _fetch(self) -> bytes:
         file, text = NetFile(self._url, self._options, self._limit_s), b""
         try:
             while data := file.read(1 << 15):
@@ -143,4 +148,4 @@ class DashSource:
                     raise NotMedia("the manifest is too large")
         finally:
             file.close()
-        return parse(text, self._wall_s())
+        return text
