@@ -1,5 +1,7 @@
 """Decoded sound as blocks of 0.1 s, cut anew at a gap and at a change of rate or channels; nothing is resampled."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from av.audio.fifo import AudioFifo
@@ -112,14 +114,15 @@ def channel_names(layout: AudioLayout) -> tuple[str, ...]:
     return tuple(str(number) for number in range(1, count + 1))
 
 
-def _samples(frame: AudioFrame, layout: SampleLayout, count: int) -> NDArray[np.float32]:
+def _samples(frame: Any, layout: SampleLayout, count: int) -> NDArray[np.float32]:
     """The samples as (channels, count) float32."""
     out = np.empty((layout.count, count), np.float32)
+    plane: Any = AudioPlane  # a buffer, which its type does not say
     if layout.planar:
         for row in range(layout.count):
-            out[row] = np.frombuffer(AudioPlane(frame, row), layout.dtype, count)
+            out[row] = np.frombuffer(plane(frame, row), layout.dtype, count)
     else:
-        out[:] = np.frombuffer(AudioPlane(frame, 0), layout.dtype, count * layout.count).reshape(count, layout.count).T
+        out[:] = np.frombuffer(plane(frame, 0), layout.dtype, count * layout.count).reshape(count, layout.count).T
     if layout.middle:
         out -= np.float32(layout.middle)
     if layout.scale != 1.0:

@@ -64,8 +64,12 @@ class Connection:
         self._container: InputContainer | None = opened.container
         self._tap = opened.tap
         self._dating = FaultDating()
+        self._video: VideoTrack | None = None
+        self._audio: AudioTrack | None = None
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self._checks = False
         self._frames: deque[Any] = deque()  # decoded, not yet given out: one picture a read
-        self._sounds: list[tuple[Packet, float]] = []  # packets of sound that wait for more, and when they came
+        self._sounds: list[tuple[Packet[Any], float]] = []  # packets of sound that wait for more, and when they came
         self._errors = 0  # of decoders that are closed
         self._unreadable = 0
         self._ended = False
@@ -139,7 +143,7 @@ class Connection:
 
     # ---- one packet
 
-    def _take_video(self, video: VideoTrack, packet: Packet) -> list[Item]:
+    def _take_video(self, video: VideoTrack, packet: "Packet[Any]") -> list[Item]:
         size = packet.size
         if not size and packet.dts is None:
             self._frames.extend(video.drain())
@@ -188,7 +192,7 @@ class Connection:
             self.info.video, video.changed = video.changed(self.info.video), None
         return picture
 
-    def _transport(self, track: Track, packet: Packet, at_s: float, info: PacketInfo) -> list[TransportFault]:
+    def _transport(self, track: Track, packet: "Packet[Any]", at_s: float, info: PacketInfo) -> list[TransportFault]:
         """Continuity errors that can be dated now that this packet has come, and clean spans."""
         tap, passed, dating = self._tap, track.passed, self._dating
         if passed is None:
@@ -230,7 +234,7 @@ class Connection:
         self.info = describe(container, self._opener.url, video, audio, live=self._live, name=self._name)
         self._video = VideoTrack(video, self._timeline) if video is not None else None
         self._audio = AudioTrack(audio, self._timeline) if audio is not None else None
-        self._packets: Iterator[Packet] = self._demux()
+        self._packets = self._demux()
         if self._tap is not None:
             self._watch(self._tap)
         self._checks = self._tap is not None or self.info.format in FLAGGED
@@ -245,12 +249,12 @@ class Connection:
         pids = frozenset(track.pid for track in (self._video, self._audio) if track is not None)
         tap.watch(pids, wants_more=len(pids) < 2)
 
-    def _demux(self) -> Iterator[Packet]:
+    def _demux(self) -> Iterator["Packet[Any]"]:
         assert self._container is not None
         chosen = [track.stream for track in (self._video, self._audio) if track is not None]
         return self._container.demux(*chosen)
 
-    def _next_packet(self) -> Packet | None:
+    def _next_packet(self) -> "Packet[Any] | None":
         """The next packet; None at the end, and, with all frames out, where the programme turns into another one."""
         while True:
             called_s = self._now()
@@ -261,11 +265,13 @@ class Connection:
             except av.error.InvalidDataError as error:
                 self._unreadable += 1
                 if self._live or self._unreadable > DAMAGED_READS:
-                    return self._broken(error, self._now() - called_s)
+                    self._broken(error, self._now() - called_s)
+                    return None
                 self._packets = self._demux()
                 continue
             except (av.error.FFmpegError, OSError, SourceError) as error:
-                return self._broken(error, self._now() - called_s)
+                self._broken(error, self._now() - called_s)
+                return None
             except IndexError:  # PyAV's flush, after libav found one more stream on the way; ours were flushed before
                 packet = None
             self._unreadable = 0
@@ -280,7 +286,7 @@ class Connection:
             if not tap.ends_itself:
                 self._packets = self._flushes()
 
-    def _flushes(self) -> Iterator[Packet]:
+    def _flushes(self) -> Iterator["Packet[Any]"]:
         """What libav's demuxer gives at its end: an empty packet a track."""
         for track in (self._video, self._audio):
             if track is not None:

@@ -69,7 +69,10 @@ class DashSource:
     def open(self, limits: tuple[float, float | None]) -> InputContainer:
         """The container; raises what libav raises, and our own errors."""
         options = self._options | {"http_persistent": "0"}
-        return av.open(HERE + "all.m3u8", format="hls", options=options, timeout=limits, io_open=self._open)
+        container: InputContainer = av.open(
+            HERE + "all.m3u8", format="hls", options=options, timeout=limits, io_open=self._open
+        )
+        return container
 
     def _open(self, url: str, flags: int, options: dict[str, Any]) -> Any:
         if url == HERE + "all.m3u8":

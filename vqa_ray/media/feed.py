@@ -139,7 +139,7 @@ class NetFeed(Tap):
         self._now = now
         chosen = options | {"raw_packet_size": str(PACKET_BYTES)}
         self._container: InputContainer = av.open(url, format="data", options=chosen, timeout=limits)
-        self._packets: Iterator[Packet] = self._container.demux()
+        self._packets: Iterator[Packet[Any]] = self._container.demux()
         self._datagrams = url.startswith("udp:")
         self._endless = url.startswith(("http:", "https:"))
         self._ahead: deque[bytes] = deque()  # read, not yet given out

@@ -132,7 +132,7 @@ def _templated(templates: list[ET.Element], base: str, one: ET.Element, clock: _
         spans = _timed(
             timeline, None if end_s is None else end_s * scale + float(told.get("presentationTimeOffset", 0))
         )
-        numbered = [(number + n, at, length) for n, (at, length) in enumerate(spans)]
+        numbered: list[tuple[int, int, float]] = [(number + n, at, length) for n, (at, length) in enumerate(spans)]
     else:
         numbered = _counted(float(told.get("duration", scale)), scale, number, clock)
     media = told.get("media", "")
@@ -142,9 +142,9 @@ def _templated(templates: list[ET.Element], base: str, one: ET.Element, clock: _
     ]
 
 
-def _timed(timeline: ET.Element, end: float | None) -> list[tuple[int, int]]:
+def _timed(timeline: ET.Element, end: float | None) -> list[tuple[int, float]]:
     """Start and length of each segment of a timeline, in its units; `end`: where an endless repetition stops."""
-    out: list[tuple[int, int]] = []
+    out: list[tuple[int, float]] = []
     rows = timeline.findall("S")
     at = 0
     for n, row in enumerate(rows):

@@ -122,7 +122,8 @@ class Opener:
         options = {key: value for key, value in self._libav.items() if key in ("protocol_whitelist", "probesize")}
         if isinstance(source, str):
             options["protocol_whitelist"] += ",subfile"
-        return av.open(source, format="mpegts", options=options)
+        container: InputContainer = av.open(source, format="mpegts", options=options)
+        return container
 
     def _limits(self, open_s: float) -> tuple[float, float | None] | None:
         if not self._live and scheme(self._real) == "file":

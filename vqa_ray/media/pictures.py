@@ -59,7 +59,7 @@ class PictureMaker:
         key, corrupt, interlaced = frame.key_frame, damaged or frame.is_corrupt, frame.interlaced_frame
         color_range = frame.color_range
         full_range = color_range == FULL_RANGE or (layout.full_range and color_range != LIMITED_RANGE)
-        plane = VideoPlane(frame, 0) if layout.native else None
+        plane: Any = VideoPlane(frame, 0) if layout.native else None
         if plane is None or (line_size := plane.line_size) < 0:
             frame = self._planar(frame, layout)
             layout, full_range, plane = self._layout_of(frame), frame.color_range == FULL_RANGE, VideoPlane(frame, 0)
@@ -124,6 +124,6 @@ def chroma_planes(frame: VideoFrame, layout: PixelLayout) -> tuple[Plane, Plane]
     return _view(VideoPlane(frame, 1), layout, 1), _view(VideoPlane(frame, 2), layout, 1)
 
 
-def _view(plane: VideoPlane, layout: PixelLayout, samples: int) -> Plane:
+def _view(plane: Any, layout: PixelLayout, samples: int) -> Plane:
     shape, strides = (plane.height, plane.width * samples), (plane.line_size, layout.item)
     return np.ndarray(shape, layout.dtype, plane, 0, strides)

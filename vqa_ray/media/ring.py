@@ -1,6 +1,7 @@
 """The last packets of a stream, compressed, for evidence: whole GOPs, bounded in bytes and in media time."""
 
 from collections import deque
+from typing import Any
 
 import msgspec
 from av.packet import Packet
@@ -21,7 +22,7 @@ class RingPacket(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-_Entry = tuple[str, Packet, bool, float | None]
+_Entry = tuple[str, "Packet[Any]", bool, float | None]
 
 
 class PacketRing:
@@ -43,7 +44,7 @@ class PacketRing:
     def __len__(self) -> int:
         return len(self._packets)
 
-    def add(self, kind: str, packet: Packet, size: int, key: bool, at_s: float | None) -> None:
+    def add(self, kind: str, packet: "Packet[Any]", size: int, key: bool, at_s: float | None) -> None:
         """Take a demuxed packet of `size` bytes in."""
         starts = key and (kind == "video" or not self.video)
         if self._waiting and not starts:

@@ -33,7 +33,7 @@ class TableWatch:
 
     def look(self, packets: NDArray[np.uint8], pids: NDArray[np.uint16], base: int, size: int) -> None:
         """Look at checked packets of 188 bytes; `base` is the first one's byte, `size` their distance."""
-        pids = pids & 0x1FFF
+        pids = np.bitwise_and(pids, np.uint16(0x1FFF))
         start = 0
         while start < len(pids):
             start = self._look_on(packets, pids, base, size, start)

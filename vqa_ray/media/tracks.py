@@ -42,7 +42,7 @@ class Track:
         self.errors = 0  # packets that could not be decoded
         self.passed: Passed | None = None  # where its packets are put down, of a transport stream
 
-    def place(self, packet: Packet, size: int, now_s: float) -> PacketInfo:
+    def place(self, packet: "Packet[Any]", size: int, now_s: float) -> PacketInfo:
         """The packet as detectors see it."""
         base_s, pts, dts = self._base_s, packet.pts, packet.dts
         pts_s = None if pts is None else pts * base_s
@@ -56,9 +56,11 @@ class Track:
             placed.continuity, placed.gap_s, now_s,
         )  # fmt: skip
 
-    def _decode(self, packet: Packet | None) -> list[Any]:
+    def _decode(self, packet: "Packet[Any] | None") -> list[Any]:
         try:
             return self._context.decode(packet)  # type: ignore[no-any-return]
+        except av.error.EOFError:  # flushed before
+            return []
         except av.error.FFmpegError:
             self.errors += 1
             return []
@@ -113,7 +115,7 @@ class VideoTrack(Track):
         count, self._taken = self.skipped - self._taken, self.skipped
         return count
 
-    def decode(self, packet: Packet, key: bool) -> list[Any]:
+    def decode(self, packet: "Packet[Any]", key: bool) -> list[Any]:
         """Frames that leave the decoder when this packet enters it."""
         if self._unflagged and packet.is_corrupt and packet.pts is not None:
             if len(self._damaged_pts) >= MOST_DAMAGED:
@@ -168,7 +170,7 @@ class VideoTrack(Track):
             return 2.0 * duration_s
         return max(duration_s, step_s) if duration_s <= 0.0 or self._tier is not Tier.ALL else duration_s
 
-    def _decode_key(self, packet: Packet, key: bool) -> list[Any]:
+    def _decode_key(self, packet: "Packet[Any]", key: bool) -> list[Any]:
         """Key frames alone, each at once: a decoder that waits for the next to reorder would be a GOP late."""
         if not key:
             self.skipped += 1
@@ -194,7 +196,7 @@ class AudioTrack(Track):
         rate_hz, size = self._context.sample_rate, self._context.frame_size or 1024
         self.batch = max(1, min(MOST_TOGETHER, round(BLOCK_S * rate_hz / size)))  # packets that are taken together
 
-    def decode(self, packet: Packet) -> list[AudioBlock]:
+    def decode(self, packet: "Packet[Any]") -> list[AudioBlock]:
         """Blocks that this packet completes."""
         out: list[AudioBlock] = []
         for frame in self._decode(packet):
