@@ -1,5 +1,8 @@
 """A block of sound of fixed length as detectors see it, and what they share of it."""
 
+import functools
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +18,7 @@ class AudioBlock:
     rate_hz: samples a second; channels: names in the order of rows ("FL", "FR", …).
     """
 
-    __slots__ = ("_peaks", "at_s", "channels", "rate_hz", "samples", "until_s")
+    __slots__ = ("_loudest", "_peaks", "at_s", "channels", "rate_hz", "samples", "until_s")
 
     def __init__(
         self, samples: NDArray[np.float32], *, at_s: float, until_s: float, rate_hz: int, channels: tuple[str, ...]
@@ -26,6 +29,7 @@ class AudioBlock:
         self.rate_hz = rate_hz
         self.channels = channels
         self._peaks: NDArray[np.float32] | None = None
+        self._loudest: NDArray[np.float32] | None = None
 
     @property
     def slot_samples(self) -> int:
@@ -36,11 +40,25 @@ class AudioBlock:
     def peaks(self) -> NDArray[np.float32]:
         """Largest absolute sample of each slot, (channels, slots) float32; a last, shorter slot counts as one."""
         if self._peaks is None:
-            starts = np.arange(0, self.samples.shape[1], self.slot_samples)
-            self._peaks = np.maximum.reduceat(np.abs(self.samples), starts, axis=1)
+            self._peaks = np.maximum.reduceat(
+                np.abs(self.samples), slot_starts(self.samples.shape[1], self.slot_samples), axis=1
+            )
         return self._peaks
+
+    @property
+    def loudest(self) -> NDArray[np.float32]:
+        """`peaks` of the channel that is loudest, (slots,) float32."""
+        if self._loudest is None:
+            self._loudest = self.peaks.max(axis=0)
+        return self._loudest
+
+
+@functools.lru_cache(maxsize=64)
+def slot_starts(samples: int, slot_samples: int) -> NDArray[np.intp]:
+    """Where the slots of a block begin."""
+    return np.arange(0, samples, slot_samples)
 
 
 def dbfs(level: float) -> float:
     """A linear level (full scale = 1) in dBFS, not below -120."""
-    return max(FLOOR_DBFS, 20.0 * float(np.log10(level))) if level > 0 else FLOOR_DBFS
+    return max(FLOOR_DBFS, 20.0 * math.log10(level)) if level > 0 else FLOOR_DBFS

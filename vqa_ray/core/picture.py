@@ -36,7 +36,7 @@ class Picture:
     """
 
     __slots__ = (
-        "_chroma", "_difference", "_small", "at_s", "before", "bit_depth", "corrupt", "full_range",
+        "_chroma", "_difference", "_small", "_thumb", "at_s", "before", "bit_depth", "corrupt", "full_range",
         "interlaced", "key", "luma", "until_s",
     )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Picture:
         self.before = before
         self._chroma = chroma
         self._small: Plane | None = None
+        self._thumb: Plane | None = None
         self._difference: Plane | None = None
 
     @property
@@ -73,6 +74,13 @@ class Picture:
         if self._small is None:
             self._small = shrink(self.luma, self.bit_depth)
         return self._small
+
+    @property
+    def thumb(self) -> Plane:
+        """Means of 4x4 pixels of the small luma, (h // 4, w // 4) float32: little noise, and cheap to compare."""
+        if self._thumb is None:
+            self._thumb = thumbnail(self.small)
+        return self._thumb
 
     @property
     def difference(self) -> Plane | None:
@@ -106,3 +114,15 @@ def shrink(plane: Plane, bit_depth: int = 8) -> Plane:
     if bit_depth > 8:
         plane = (plane >> (bit_depth - 8)).astype(np.uint8)
     return np.ascontiguousarray(plane)
+
+
+def thumbnail(small: Plane) -> Plane:
+    """Means of 4x4 pixels, (h, w) uint8 -> (h // 4, w // 4) float32; what is smaller than 8 pixels is not reduced."""
+    height, width = small.shape
+    if height < 8 or width < 8:
+        return small.astype(np.float32)
+    half = cv2.resize(
+        small[: height // 4 * 4, : width // 4 * 4], (width // 4 * 2, height // 4 * 2), interpolation=cv2.INTER_AREA
+    )
+    thumb: Plane = cv2.resize(half.astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    return thumb

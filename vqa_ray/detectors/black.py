@@ -25,6 +25,7 @@ CHROMA_SHARE = 0.02
 CHROMA_STRIDE = 4
 LOOK_S = 1.0  # how often the borders are looked for
 LOOKS = 8
+ROUGH_RATIO = 0.5  # of thumb pixels that must be dark before the small luma is looked at
 SMALLEST_ACTIVE = 0.1  # of the picture: less is a logo, not a picture within borders
 
 
@@ -78,9 +79,16 @@ class BlackDetector(Immediate):
 
     def read(self, picture: Picture) -> Sequence[Reading]:
         """One reading a frame; `value` is the share of dark pixels in the active picture."""
-        spec, luma = self._spec, picture.small
+        spec, thumb = self._spec, picture.thumb
         span = picture.white_level - picture.black_level
         level = int(picture.black_level + spec.pixel_level * span)
+        rough = float(np.count_nonzero(thumb <= level)) / thumb.size
+        if rough < ROUGH_RATIO * spec.picture_share and picture.at_s - self._look_at_s < LOOK_S:
+            return (Reading(picture.at_s, picture.until_s, rough, False),)
+        return self._judge(picture, level, span)
+
+    def _judge(self, picture: Picture, level: int, span: int) -> Sequence[Reading]:
+        spec, luma = self._spec, picture.small
         if luma.shape != self._shape:
             self._shape, self._active = luma.shape, None
             self._boxes.clear()

@@ -64,6 +64,9 @@ class CorruptionDetector:
         tainted = self._taint.after(picture)
         pixels = self._pixels
         pixels.look(picture, tainted)
+        if not (self._waiting or pixels.suspect):  # nearly always
+            bad = tainted or pixels.damaged
+            return (Reading(picture.at_s, picture.until_s, pixels.excess, bad),)
         self._waiting.append((picture.at_s, picture.until_s, pixels.excess, tainted))
         if pixels.suspect and not tainted and picture.until_s - self._waiting[0][0] < HOLD_S:
             return ()

@@ -15,14 +15,14 @@ Readings of a still stretch are held back until it is long enough to tell, so th
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 
 from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
-from vqa_ray.detectors.motion import UNKNOWN, Before, Moves, largest, shrink_twice
+from vqa_ray.detectors.motion import UNKNOWN, Before, Moves, largest
 
 STOP_RATIO = 8.0  # a stop is sudden when the change that adds up drops to an eighth,
 STEP_RATIO = 3.0  # and that between frames to a third
@@ -64,18 +64,27 @@ class FreezeSpec(DetectorSpec, frozen=True, kw_only=True):
         return FreezeDetector(self)
 
 
+class Shown(NamedTuple):
+    """A frame of which nothing was said yet; `change`: from the one before it."""
+
+    at_s: float
+    until_s: float
+    change: float
+    key: bool
+
+
 class Still:
     """A held frame, how things moved before it, and its repeats."""
 
-    def __init__(self, picture: Picture, thumb: Plane, change: float, before: Before | None) -> None:
-        self.before = before  # None: not asked yet
+    def __init__(self, shown: Shown, thumb: Plane) -> None:
+        self.before: Before | None = None  # not asked yet
         self.held = thumb  # what frames are compared with
-        self._start_s = picture.at_s
-        self._key: Plane | None = thumb if picture.key else None  # what key frames are compared with
+        self._start_s = shown.at_s
+        self._key: Plane | None = thumb if shown.key else None  # what key frames are compared with
         self._repeats = 0
         self._worst = 0.0
         self._frozen = False
-        self._waiting = [(picture.at_s, picture.until_s, change)]
+        self._waiting = [(shown.at_s, shown.until_s, shown.change)]
 
     def change(self, thumb: Plane, last: Plane, key: bool) -> float:
         """How much `thumb` differs from what is held; a first key frame from the frame before it."""
@@ -126,42 +135,52 @@ class Still:
 
 
 class FreezeDetector:
-    """Holds a frame, and what is to be said since, until it is clear whether the picture stands still."""
+    """Keeps the last frame, and what is to be said since it is held, until it is clear whether it stands still."""
 
     def __init__(self, spec: FreezeSpec) -> None:
         self._spec = spec
-        self._last: Plane | None = None  # thumb of the frame before
+        self._surely_moving = max(POP, 2 * spec.tolerance)  # no limit but that of a key frame is above
+        self._thumb: Plane | None = None  # of the frame before
+        self._shown: Shown | None = None  # that frame, while nothing was said of it
         self._until_s = 0.0
         self._moves = Moves()
         self._still: Still | None = None
 
     def read(self, picture: Picture) -> Sequence[Reading]:
         """Readings up to the frame before while things move, later while they may stand; `value` is the change."""
-        thumb = shrink_twice(picture.small)
-        last, self._last = self._last, thumb
+        thumb = picture.thumb
+        last, self._thumb = self._thumb, thumb
         broken = picture.at_s - self._until_s > BREAK_S
         self._until_s = picture.until_s
-        still = self._still
-        if still is None or last is None or last.shape != thumb.shape or broken:
+        if last is None or broken or last.shape != thumb.shape:
             self._moves.clear()
-            return self._hold(picture, thumb, 0.0, UNKNOWN)
+            return self._show(picture, 0.0)
+        step = largest(thumb, last)
+        if self._still is None and step > self._surely_moving and not picture.key:
+            self._moves.add(picture.at_s, step, thumb, last)
+            return self._show(picture, step)
+        still = self._still or Still(self._shown or Shown(0.0, 0.0, 0.0, False), last)
         change = still.change(thumb, last, picture.key)
-        step = change if still.held is last else largest(thumb, last)
-        if still.before is None and (
-            picture.key or change <= max(self._spec.still_tolerance, self._moves.at_most(still.held) / STOP_RATIO)
-        ):
+        highest = max(self._spec.still_tolerance, self._moves.at_most(still.held) / STOP_RATIO)
+        if still.before is None and (picture.key or change <= highest):
             before = self._moves.before(still.held)
             still.before = before if before.change > STOP_RATIO * self._spec.still_tolerance else UNKNOWN
         if still.before is not None and still.repeated(change, step, picture.key, self._spec):
+            self._still, self._shown = still, None
             return still.repeat(picture, thumb, change, self._spec)
         self._moves.add(picture.at_s, step, thumb, last)
-        return self._hold(picture, thumb, step, None)
+        return self._show(picture, step)
 
     def finish(self) -> Sequence[Reading]:
-        """What is held back still."""
-        return NOTHING if self._still is None else self._still.release()
+        """What is held back."""
+        shown, self._shown = self._shown, None
+        still, self._still = self._still, None
+        if still is not None:
+            return still.release()
+        return NOTHING if shown is None else (Reading(shown.at_s, shown.until_s, shown.change, False),)
 
-    def _hold(self, picture: Picture, thumb: Plane, change: float, before: Before | None) -> Sequence[Reading]:
+    def _show(self, picture: Picture, change: float) -> Sequence[Reading]:
+        """Another picture than the one before, of which all can be said now."""
         released = self.finish()
-        self._still = Still(picture, thumb, change, before)
+        self._shown = Shown(picture.at_s, picture.until_s, change, picture.key)
         return released

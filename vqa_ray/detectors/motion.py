@@ -1,15 +1,13 @@
-"""How things moved in the last half second, from small pictures."""
+"""How things moved in the last half second, from the thumbs of pictures."""
 
 import math
 from collections import deque
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 
 from vqa_ray.core.picture import Plane
 
-AREA = cv2.INTER_AREA
 RECENT_S = 0.5
 STEPS = 4  # frames whose changes tell how things moved at the end
 CUT_RATIO = 4.0  # a cut changes the mean by four times what movement did
@@ -80,16 +78,6 @@ def after_cut(moves: list[Move]) -> list[Move]:
         else:
             highest = mean if highest == math.inf else max(highest, mean)
     return moves[start:]
-
-
-def shrink_twice(luma: Plane) -> Plane:
-    """`luma` (h, w) uint8 -> means of 4x4 pixels, (h // 4, w // 4) float32; smaller pictures are not reduced."""
-    height, width = luma.shape
-    if height < 8 or width < 8:
-        return luma.astype(np.float32)
-    half = cv2.resize(luma[: height // 4 * 4, : width // 4 * 4], (width // 4 * 2, height // 4 * 2), interpolation=AREA)
-    thumb: Plane = cv2.resize(half.astype(np.float32), (width // 4, height // 4), interpolation=AREA)
-    return thumb
 
 
 def largest(a: Plane, b: Plane) -> float:

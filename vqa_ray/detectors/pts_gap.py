@@ -7,7 +7,7 @@ import msgspec
 
 from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, Severity
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
-from vqa_ray.detectors.timestamps import REORDER_S, Presentation, Told
+from vqa_ray.detectors.timestamps import REORDER_S, Told, Track
 
 LONGEST_S = 10.0  # a track that is further behind than any gap has ended
 
@@ -36,26 +36,30 @@ class PtsGapDetector(Immediate):
 
     def __init__(self, spec: PtsGapSpec) -> None:
         self._min_gap_s = spec.min_gap_s
-        self._tracks: dict[int, Presentation] = {}
+        self._tracks: dict[int, Track] = {}
         self._told = Told()
 
     def read(self, packet: PacketInfo) -> Sequence[Reading]:
         """Bad from the end of what came before the gap to where it goes on; `value` is the length of the hole."""
-        track = self._tracks.get(packet.stream)
-        if track is None:
-            track = self._tracks[packet.stream] = Presentation()
-        before_s = track.end_s
-        at_s = track.place(packet)
+        at_s = packet.at_s
         if at_s is None:
             return NOTHING
+        track = self._tracks.get(packet.stream)
+        if track is None:
+            track = self._tracks[packet.stream] = Track()
+        ahead_s = track.add(packet, at_s)
         hole_s = packet.gap_s if packet.continuity is Continuity.GAP else 0.0
-        if before_s is not None and packet.continuity is Continuity.STEADY and at_s - before_s > REORDER_S:
-            hole_s = at_s - before_s  # decode times were made up and hide it
-        if before_s is not None and hole_s >= self._min_gap_s and at_s > before_s:
-            return self._told.fault(before_s, at_s, hole_s)
-        return self._told.steady(self._slowest(at_s))
+        if packet.continuity is Continuity.STEADY and REORDER_S < ahead_s <= LONGEST_S:
+            hole_s = ahead_s  # decode times were made up and hide it
+        if hole_s >= self._min_gap_s and hole_s > 0.0:
+            return self._fault(track, packet, hole_s)
+        return self._told.steady(self._slowest(at_s)) if self._told.due(at_s) else NOTHING
+
+    def _fault(self, track: Track, packet: PacketInfo, hole_s: float) -> Sequence[Reading]:
+        before_s, at_s = track.end_before(packet), track.place(packet)
+        return NOTHING if before_s is None or at_s <= before_s else self._told.fault(before_s, at_s, hole_s)
 
     def _slowest(self, at_s: float) -> float:
         """How far the track is that is furthest behind: what it lacks may yet turn out to be a gap."""
-        ends = (track.end_s for track in self._tracks.values())
-        return min(at_s, min(end_s for end_s in ends if end_s is not None and at_s - end_s <= LONGEST_S))
+        latest = (track.latest_s for track in self._tracks.values())
+        return min(at_s, min(latest_s for latest_s in latest if at_s - latest_s <= LONGEST_S))

@@ -69,7 +69,9 @@ class SilenceDetector:
         if block.samples.size == 0:
             return NOTHING
         released = self._end() if self._waiting and block.at_s - self._waiting[-1].until_s > BREAK_S else []
-        loudest = block.peaks.max(axis=0)
+        loudest = block.loudest
+        if not self._quiet and loudest.min() >= self._enter:  # nearly always
+            return [*released, Reading(block.at_s, block.until_s, dbfs(float(loudest.max())), False)]
         slot_s = block.slot_samples / block.rate_hz
         for first, last, quiet in runs(loudest, self._quiet, self._enter, self._exit):
             levels = loudest[first:last]

@@ -56,7 +56,7 @@ class SilentChannelDetector(Immediate):
         """One reading a watched channel; `value` is its peak. Nothing of mono, and nothing without sound."""
         if len(block.channels) < 2 or block.samples.size == 0:
             return NOTHING
-        peaks = [float(peak) for peak in block.peaks.max(axis=1)]
+        peaks = block.peaks.max(axis=1).tolist()
         if max(peaks) < self._sound:
             return NOTHING
         return [
