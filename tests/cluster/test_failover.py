@@ -3,13 +3,18 @@
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
 from tests.cluster.conftest import Bench, eventually
 from tests.cluster.fake_worker import Line
-from vqa_ray.cluster.messages import FleetStatus
+from vqa_ray.cluster import port
+from vqa_ray.cluster.messages import SUPERVISOR, FleetStatus, Handed
+from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.core.reading import Severity
+from vqa_ray.pipeline.worker import Told
 
 pytestmark = pytest.mark.ray
 
@@ -131,6 +136,31 @@ def test_a_frozen_analyzer_loses_its_streams_after_the_lease_and_stops_them_itse
     for name in lost:
         tail = bench.lines(name)[-10:]
         assert {line.epoch for line in tail} == {tail[-1].epoch}
+
+
+def test_what_a_fenced_epoch_still_says_is_dropped_and_counted(bench: Bench):
+    bench.watch(*NAMES)
+    status = bench.fleet.status()
+    stream = next(s for s in status.streams if s.epoch > 1)
+    now = datetime.now(UTC)
+    incident = Incident(
+        incident_id="stale",
+        stream_id=stream.stream_id,
+        detector="black",
+        severity=Severity.MAJOR,
+        start_s=0.0,
+        end_s=None,
+        start_utc=now,
+        end_utc=None,
+        value=1.0,
+        unit="share",
+    )
+    notice = Notice(kind=NoticeKind.OPENED, incident=incident, noticed_utc=now)
+    supervisor = port.find(SUPERVISOR)
+    port.call(supervisor, "tell", [Handed(told=Told(notice, stream.epoch - 1, b""))], timeout_s=10)
+    assert bench.fleet.status().dropped_stale == status.dropped_stale + 1
+    assert "stale" not in {i.incident_id for i in bench.fleet.incidents()}
+    assert bench.told("stale") == []
 
 
 def test_open_incidents_of_a_removed_stream_are_closed(bench: Bench):

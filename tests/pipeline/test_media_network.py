@@ -282,7 +282,7 @@ def test_no_playlist_leads_a_live_profile_to_a_local_file(tmp_path, media, how, 
     items: list[Any] = []
     with http_folder(inside) as root:
         began_s = time.monotonic()
-        with pytest.raises(SourceError):  # noqa: PT012
+        with pytest.raises(SourceError):
             connection = connect(f"{root}/{name}")
             while True:
                 try:

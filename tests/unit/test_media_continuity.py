@@ -130,7 +130,10 @@ def demux(dating: FaultDating, breaks: list[Break], pids: tuple[int, ...] = (256
     out, waiting = [], list(breaks)
     for n in range(40):
         for k, pid in enumerate(pids):
-            if dating.passed(pid, n * 1000 + k * 100, n * 0.1, n * 0.1, 0.1) or waiting:
+            track = dating.track(pid)
+            track.packets.append((n * 1000 + k * 100, n * 0.1, n * 0.1 + 0.1))
+            track.at_s = n * 0.1
+            if waiting or dating.waiting or n * 0.1 >= dating.due_s:
                 out += dating.date(waiting)
                 waiting = []
     return out + dating.date(waiting, last=True)

@@ -10,13 +10,13 @@ from vqa_ray.media.ring import ENTRY_BYTES, PacketRing
 def add(ring: PacketRing, kind: str, size: int, key: bool, at_s: float) -> None:
     packet = Packet(bytes(size))
     packet.pts = round(at_s * 1000)
-    ring.add(kind, packet, key, at_s)
+    ring.add(kind, packet, size, key, at_s)
 
 
 @given(
     sizes=st.lists(st.integers(1, 4000), min_size=1, max_size=120),
     gop=st.integers(1, 20),
-    limit=st.integers(2000, 40_000),
+    limit=st.integers(4000, 60_000),
 )
 def test_it_is_never_over_its_bytes_and_starts_with_a_key_frame(sizes, gop, limit):
     ring = PacketRing(limit)
@@ -38,9 +38,9 @@ def test_it_holds_the_newest_gops_that_reach_back_far_enough_and_no_more():
 
 
 def test_a_gop_larger_than_the_ring_empties_it_until_the_next_key_frame():
-    ring = PacketRing(3000)
+    ring = PacketRing(4000)
     add(ring, "video", 1000, True, 0.0)
-    add(ring, "video", 2900, False, 0.04)
+    add(ring, "video", 3900, False, 0.04)
     assert len(ring) == 0
     add(ring, "video", 10, False, 0.08)
     assert len(ring) == 0
@@ -60,7 +60,7 @@ def test_packets_keep_what_a_muxer_needs():
     ring = PacketRing(5000)
     packet = Packet(b"abc")
     packet.pts, packet.dts, packet.duration = 7, 5, 2
-    ring.add("video", packet, True, 1.0)
+    ring.add("video", packet, 3, True, 1.0)
     held = ring.packets()[0]
     assert (held.pts, held.dts, held.duration, held.key, held.data) == (7, 5, 2, True, b"abc")
 

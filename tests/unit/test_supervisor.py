@@ -448,3 +448,14 @@ def test_a_stall_of_the_supervisor_itself_counts_as_no_silence():
     for now[0] in (1.0, 2.0, 60.0):
         clock.tick()
     assert clock.now_s() == pytest.approx(60.0 - 55.0)
+
+
+def test_a_result_store_that_cannot_be_used_is_refused_when_it_is_applied(play: Play, tmp_path: Path):
+    async def scene(stage: Stage) -> None:
+        await stage.watch("a")
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StoreError):
+            await stage.supervisor.apply(msgspec.structs.replace(fleet("b"), store=str(tmp_path / "file" / "results")))
+        assert [s.stream_id for s in (await stage.supervisor.status()).streams] == ["a"]
+
+    play(scene)

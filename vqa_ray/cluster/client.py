@@ -1,5 +1,6 @@
 """`Fleet`: what a program or the command line does with a running fleet."""
 
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,10 @@ from vqa_ray.cluster.raylocal import Tie
 from vqa_ray.config import FleetSpec
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.urls import scheme
-from vqa_ray.errors import ClusterUnreachable
+from vqa_ray.errors import ClusterError, ClusterUnreachable
 from vqa_ray.sinks.jsonl import STDOUT, JsonLinesSpec
+
+log = logging.getLogger(__name__)
 
 START_S = 90.0
 ASK_S = 30.0  # a supervisor that was just killed is back in some seconds
@@ -77,7 +80,10 @@ class Fleet:
         return self._tie is Tie.OWNED
 
     def apply(self, fleet: FleetSpec) -> ApplyResult:
-        """Makes `fleet` what is wanted. Paths in it are relative to here. ConfigError: nothing has changed."""
+        """Makes `fleet` what is wanted. Paths in it are relative to here.
+
+        ConfigError, StoreError (its result store cannot be used): nothing has changed.
+        """
         result: ApplyResult = self._ask("apply", _absolute(fleet))
         return result
 
@@ -98,13 +104,13 @@ class Fleet:
         """
         try:
             self._ask("stop", timeout_s=STOP_S)
-        except ClusterUnreachable:
-            pass
+        except ClusterError as error:
+            log.info("the fleet did not stop by itself: %s", error)
         finally:
-            port.kill(self._handle)
-            for handle in port.living_analyzers().values():
-                port.kill(handle)
-            self.leave()
+            try:
+                port.kill_all(self._handle)
+            finally:
+                self.leave()
 
     def leave(self) -> None:
         """Lets go of the fleet. It goes on, but for one whose Ray was started here."""

@@ -20,6 +20,7 @@ ASSIGN_S = 10.0
 RELEASE_S = 10.0
 STOP_S = 10.0
 WATCH_S = 60.0
+SET_UP_AGAIN_S = 10.0
 _NAME_TAKEN_TRIES = 25  # of 0.2 s: Ray frees the name of a dead actor a moment after its death is known
 _FIRST_HOLD_S, _MAX_HOLD_S = 1.0, 60.0  # no starts, after one that failed
 
@@ -95,16 +96,14 @@ class Crew:
     # ---- starting and stopping analyzers
 
     async def _start(self, name: str) -> None:
-        setup = self.setup
         try:
-            handle = await self._create(name, setup)
+            handle = await self._create(name, self.setup)
             self._handles[name] = handle
             hello: Hello = await self._port.call(handle, "hello", timeout_s=None)  # pending is demand: no limit
         except ClusterError as error:
             self._start_failed(name, error)
             return
         self._starts_failed = 0
-        self._set_up[name] = setup
         self.adopt(hello, handle)
         self._wake()
 
@@ -143,7 +142,7 @@ class Crew:
         except VqaError as error:
             log.error("%s could not be set up: %s", name, error)
             if self._set_up.get(name) == setup and not isinstance(error, Gone):
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(SET_UP_AGAIN_S)
                 self._set_up.pop(name, None)
 
     # ---- death

@@ -91,3 +91,22 @@ def _open_store(uri: str | None, writer: str) -> "ResultStore | None":
     from vqa_ray.sinks.store import ResultStore  # pyarrow: 0.3 s and 40 MB, for those who keep results
 
     return ResultStore(uri, writer=writer)
+
+
+def check(uri: str) -> None:
+    """StoreError if results cannot be kept there; blocks."""
+    store = _open_store(uri, "check")
+    if store is not None:
+        store.close()
+
+
+def compact(uri: str) -> None:
+    """Merges small files of the result store; blocks, for minutes where there are many. StoreError."""
+    from vqa_ray.sinks.store import ResultStore
+
+    store = ResultStore(uri, writer="supervisor")
+    try:
+        done = store.compact()
+    finally:
+        store.close()
+    log.info("result store compacted: %s", done)

@@ -5,6 +5,7 @@ Ray's errors become three: `Gone` (it says that the actor is dead), `Away` (it s
 """
 
 import asyncio
+import contextlib
 import enum
 import os
 from collections.abc import Callable, Mapping
@@ -196,6 +197,14 @@ def kill(handle: Handle) -> None:
         ray.kill(handle, no_restart=True)
     except (RayActorError, ValueError):
         return
+
+
+def kill_all(supervisor: Handle) -> None:
+    """Ends the supervisor, then all analyzers; fine if they, or Ray, are gone already."""
+    with contextlib.suppress(ray.exceptions.RayError, ConnectionError, RuntimeError):
+        kill(supervisor)
+        for handle in living_analyzers().values():
+            kill(handle)
 
 
 def connected() -> bool:

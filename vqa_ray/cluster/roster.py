@@ -39,6 +39,12 @@ class Stream:
         self.not_before_s = 0.0
         self.done = False  # a file, read to its end
 
+    def crashed(self, now_s: float) -> None:
+        """Its process died, perhaps of it."""
+        forgiven = now_s - self.crashed_s > FORGIVEN_AFTER_S
+        self.crashes = 1 if forgiven else self.crashes + 1
+        self.crashed_s = now_s
+
     @property
     def reserved(self) -> float:
         """The share to reckon with."""
@@ -150,11 +156,9 @@ class Roster:
             place.busy = False
             if place.stream_id not in self.streams:
                 del self.places[place.stream_id]
-            stream = self.streams.get(place.stream_id)
-            if crashed and stream is not None:
-                forgiven = now_s - stream.crashed_s > FORGIVEN_AFTER_S
-                stream.crashes = 1 if forgiven else stream.crashes + 1
-                stream.crashed_s = now_s
+            hung = reason is Reason.STUCK and place.report is not None and place.report.stuck
+            if (stream := self.streams.get(place.stream_id)) and (crashed or hung):
+                stream.crashed(now_s)
         return sorted(place.stream_id for place in lost)
 
     def _heard(self, member: Member, now_s: float) -> None:

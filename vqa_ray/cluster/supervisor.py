@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from vqa_ray.cluster import process, status
+from vqa_ray.cluster import outlets, process, status
 from vqa_ray.cluster.analyzer import Analyzer
 from vqa_ray.cluster.crew import Crew
 from vqa_ray.cluster.journal import Journal
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 INVENTORY_S = 3.0  # how long a new supervisor waits for the analyzers it finds
 CORES_EVERY_S = 5.0
-PRUNE_EVERY_S = 3600.0
+UPKEEP_EVERY_S = 1800.0
 OUTBOX_STOP_S = 5.0
 STALL_S = 3.0  # a longer pause between ticks is the supervisor's own, and counts as no silence of others
 
@@ -86,7 +86,8 @@ class Supervisor:
         self._tick_failures = 0
         self._cores = 0.0
         self._cores_due_s = 0.0
-        self._prune_due_s = self._clock.now_s() + PRUNE_EVERY_S
+        self._upkeep_due_s = self._clock.now_s() + UPKEEP_EVERY_S
+        self._compacting: asyncio.Future[None] | None = None
         self._stopping = False
         self._wake = asyncio.Event()
         self._recovered = asyncio.Event()
@@ -98,9 +99,11 @@ class Supervisor:
     # ---- what clients ask
 
     async def apply(self, fleet: FleetSpec) -> ApplyResult:
-        """Makes `fleet` what is wanted, on disk when this returns. ConfigError: nothing has changed."""
+        """Makes `fleet` what is wanted, on disk when this returns. ConfigError, StoreError: nothing has changed."""
         await self._recovered.wait()
         wanted = _wanted(fleet)
+        if fleet.store is not None and fleet.store != self._fleet.store:
+            await asyncio.get_running_loop().run_in_executor(None, outlets.check, fleet.store)
         if fleet.channels != self._fleet.channels:
             await self._journal.use(self._journal.build(fleet.channels))
         await self._journal.do(self._journal.store.save_fleet, msgspec.json.encode(fleet, enc_hook=enc_hook))
@@ -189,9 +192,18 @@ class Supervisor:
         limits = self._roster.limits(self._cores, held=self._crew.held)
         roster = self._roster
         await self._crew.carry_out(plan(roster.wanted(), roster.analyzers(now_s), roster.running(), now_s, limits))
-        if now_s >= self._prune_due_s:
-            self._prune_due_s = now_s + PRUNE_EVERY_S
+        if now_s >= self._upkeep_due_s:
+            self._upkeep_due_s = now_s + UPKEEP_EVERY_S
             await self._journal.do(self._journal.store.prune)
+            self._compact()
+
+    def _compact(self) -> None:
+        """Begins to merge the result store's small files, on a thread of its own, unless that still goes on."""
+        if self._fleet.store is None or (self._compacting is not None and not self._compacting.done()):
+            return
+        work = asyncio.get_running_loop().run_in_executor(None, outlets.compact, self._fleet.store)
+        work.add_done_callback(_log_failure)
+        self._compacting = work
 
     async def _count_cores(self, now_s: float) -> None:
         if now_s >= self._cores_due_s:
@@ -270,3 +282,8 @@ def _resolved(fleet: FleetSpec, stream: StreamSpec) -> tuple[StreamSpec, Profile
     plain = msgspec.structs.replace(stream, priority=0)  # of placing only: no reason to interrupt the stream
     data = msgspec.json.encode((plain, profile), enc_hook=enc_hook)
     return stream, profile, hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _log_failure(work: asyncio.Future[None]) -> None:
+    if not work.cancelled() and (error := work.exception()):
+        log.error("the result store could not be compacted: %s", error)

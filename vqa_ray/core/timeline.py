@@ -4,8 +4,6 @@ A 33-bit wrap is no event, a jump of the time base is taken out, a short gap is 
 shell says when a connection begins and hands in timestamps in the order in which packets leave the demuxer.
 """
 
-from collections import deque
-
 import msgspec
 
 from vqa_ray.core.reading import Continuity
@@ -16,6 +14,7 @@ BACK_AT_LEAST_S = 0.1  # DTS and audio PTS never go back by more than rounding a
 REORDER_AT_MOST_S = 1.0  # PTS without DTS go back by the depth of reordering (16 frames at 16 fps)
 NORMAL_STEPS = 5.0  # a gap is this many of the stream's own steps beyond the expected time
 IRREGULAR_SHARE = 0.05  # above: variable frame rate or sparse sound, judged by its own longest pauses
+CALM_SHARE = 0.001  # below: regular, and nothing more to learn of a step like the others
 LEARN_STEPS = 5  # a new track's first steps tell what is normal and are no gaps yet
 SAME_BASE_S = 60.0  # tracks of one connection further apart than this do not share a time base
 JOIN_S = 1.0  # a track that jumps joins the base another one jumped to, if that puts it this near
@@ -38,24 +37,28 @@ class _Track:
     """What is normal in one elementary stream, and where it stands."""
 
     __slots__ = (
-        "base", "bases", "by_dts", "duration_s", "irregular", "kind", "last_s", "limit_s", "longest_s", "recent",
-        "since_change", "steps", "typical_s",
+        "base", "bases", "by_dts", "calm", "duration_s", "high_s", "irregular", "kind", "last_s", "limit_s",
+        "longest_s", "low_s", "offset_s", "shown_s", "since_change", "steps", "typical_s",
     )  # fmt: skip
 
-    def __init__(self, kind: str, ts_s: float, duration_s: float, by_dts: bool, base: int) -> None:
+    def __init__(self, kind: str, ts_s: float, duration_s: float, by_dts: bool, base: int, offset_s: float) -> None:
         self.kind = kind
         self.last_s = ts_s
         self.duration_s = duration_s
         self.by_dts = by_dts
         self.base = base
+        self.offset_s = offset_s  # of that base
         self.bases = [base]  # that its frames may still belong to, oldest first
-        self.recent: deque[tuple[float, int]] = deque(maxlen=TURNOVER)  # (PTS, base) of the last packets
         self.since_change = 0
+        self.shown_s: float | None = None  # time of the last decoded frame
         self.steps = 0
         self.typical_s = duration_s
         self.irregular = 0.0
         self.longest_s = 0.0
         self.limit_s = GAP_AT_LEAST_S
+        self.calm = False  # regular for long: a step between these two teaches nothing
+        self.low_s = 0.0
+        self.high_s = 0.0
 
     def learn(self, step_s: float) -> None:
         """Take a step forward into what is normal."""
@@ -65,16 +68,19 @@ class _Track:
             self.typical_s = typical_s = max(step_s, typical_s)
         odd = step_s > 1.6 * typical_s + 0.002
         self.irregular += ((1.0 if odd else 0.0) - self.irregular) * (1 / 64)
+        regular = self.irregular < CALM_SHARE and self.steps >= LEARN_STEPS and len(self.bases) == 1
+        self.calm = regular and (self.by_dts or self.kind == "audio")
         self.longest_s = max(self.longest_s * 0.998, step_s if odd else 0.0)
         self.typical_s = typical_s + (min(step_s, 4.0 * typical_s) - typical_s) * 0.1
         normal_s = NORMAL_STEPS * self.typical_s
         if self.irregular > IRREGULAR_SHARE:
             normal_s = max(normal_s, 2.0 * self.longest_s)
         self.limit_s = max(GAP_AT_LEAST_S, normal_s)
+        self.low_s, self.high_s = 0.5 * self.typical_s, 1.5 * self.typical_s
 
-    def turn(self, base: int) -> None:
+    def turn(self, base: int, offset_s: float) -> None:
         """From here on packets are in another base."""
-        self.base = base
+        self.base, self.offset_s, self.calm = base, offset_s, False
         self.bases.append(base)
         self.since_change = 0
 
@@ -97,7 +103,6 @@ class Timeline:
         self._offsets: list[float] = []  # of each base of this connection, in the order of their appearance
         self._tracks: dict[int, _Track] = {}
         self._kinds: dict[str, _Track] = {}
-        self._shown_s: dict[str, float] = {}
 
     @property
     def pts_minus_at_s(self) -> float | None:
@@ -110,7 +115,6 @@ class Timeline:
         self._offsets = []
         self._tracks = {}
         self._kinds = {}
-        self._shown_s = {}
 
     def anchor(self, pts_s: float | None, *, late_s: float = 0.0) -> None:
         """What is at the beginning: raw `pts_s` (None: whatever comes first), `late_s` after `connect` was called."""
@@ -123,22 +127,15 @@ class Timeline:
 
         at_s is the decode time (without DTS, and of sound: the presentation time).
         """
-        ts_s, by_dts = (dts_s, True) if dts_s is not None and kind != "audio" else (pts_s, False)
-        if ts_s is None:
-            ts_s, by_dts = dts_s, dts_s is not None
         known = self._tracks.get(track)
-        if ts_s is None:
-            if known is not None:
-                known.last_s += known.duration_s
-            return _UNTIMED
-        if known is None:
-            return self._first(track, kind, ts_s, pts_s, duration_s, by_dts)
-        placed = self._next(known, ts_s, by_dts, duration_s or known.typical_s)
-        if pts_s is not None:
-            known.recent.append((pts_s, known.base))
-            if len(known.bases) > 1:
-                known.settle()
-        return placed
+        if known is not None and known.calm:
+            ts_s = dts_s if known.by_dts else pts_s
+            if ts_s is not None and known.low_s <= (step_s := ts_s - known.last_s) <= known.high_s:
+                gap_s = step_s - known.duration_s
+                known.last_s = ts_s
+                known.duration_s = duration_s or known.typical_s
+                return Placed(ts_s + known.offset_s, Continuity.STEADY, gap_s)
+        return self._place(track, known, kind, dts_s, pts_s, duration_s)
 
     def at(self, kind: str, pts_s: float) -> float:
         """The time of a decoded frame of this kind, by its raw PTS.
@@ -148,9 +145,25 @@ class Timeline:
         track = self._kinds.get(kind)
         if track is None:
             return pts_s + (self._offsets[-1] if self._offsets else 0.0)
-        at_s = pts_s + self._offsets[track.base] if len(track.bases) == 1 else self._among(track, pts_s)
-        self._shown_s[kind] = at_s
+        at_s = pts_s + track.offset_s if len(track.bases) == 1 else self._among(track, pts_s)
+        track.shown_s = at_s
         return at_s
+
+    def _place(
+        self, number: int, known: _Track | None, kind: str, dts_s: float | None, pts_s: float | None, duration_s: float
+    ) -> Placed:
+        ts_s, by_dts = (dts_s, True) if dts_s is not None and kind != "audio" else (pts_s, False)
+        if ts_s is None:
+            ts_s, by_dts = dts_s, dts_s is not None
+        if ts_s is None:
+            if known is not None:
+                known.last_s += known.duration_s
+            return _UNTIMED
+        if known is None:
+            return self._first(number, kind, ts_s, pts_s, duration_s, by_dts)
+        if len(known.bases) > 1:
+            known.settle()
+        return self._next(known, ts_s, by_dts, duration_s or known.typical_s)
 
     def _first(
         self, number: int, kind: str, ts_s: float, pts_s: float | None, duration_s: float, by_dts: bool
@@ -159,14 +172,12 @@ class Timeline:
             self._offsets.append(self._start_s - (ts_s if pts_s is None else pts_s))
         elif self._tracks:
             other = next(iter(self._tracks.values()))
-            here_s = other.last_s + self._offsets[other.base]
+            here_s = other.last_s + other.offset_s
             if abs(ts_s + self._offsets[-1] - here_s) > SAME_BASE_S:
                 self._offsets.append(here_s - ts_s)
-        track = _Track(kind, ts_s, duration_s, by_dts, len(self._offsets) - 1)
-        if pts_s is not None:
-            track.recent.append((pts_s, track.base))
+        track = _Track(kind, ts_s, duration_s, by_dts, len(self._offsets) - 1, self._offsets[-1])
         self._tracks[number] = self._kinds[kind] = track
-        return Placed(ts_s + self._offsets[track.base], Continuity.FIRST, 0.0)
+        return Placed(ts_s + track.offset_s, Continuity.FIRST, 0.0)
 
     def _next(self, track: _Track, ts_s: float, by_dts: bool, duration_s: float) -> Placed:
         step_s = ts_s - track.last_s
@@ -183,7 +194,7 @@ class Timeline:
         reordered = continuity is Continuity.STEADY and not by_dts and track.kind == "video"
         track.last_s = max(track.last_s, ts_s) if reordered else ts_s
         track.duration_s = duration_s
-        return Placed(ts_s + self._offsets[track.base], continuity, gap_s)
+        return Placed(ts_s + track.offset_s, continuity, gap_s)
 
     @staticmethod
     def _back_s(track: _Track) -> float:
@@ -199,13 +210,13 @@ class Timeline:
         steady = -self._back_s(track) <= gap_s <= limit_s
         if steady or 0.0 < gap_s <= GAP_AT_MOST_S:
             if turn_s:
-                self._turn(track, self._offsets[track.base] + turn_s, JOIN_S)
+                self._turn(track, track.offset_s + turn_s, JOIN_S)
             if gap_s > 0.0:
                 track.learn(gap_s + track.duration_s)
             if not steady:
                 return Continuity.GAP, gap_s
             return (Continuity.WRAP if turn_s else Continuity.STEADY), gap_s
-        expected_s = track.last_s + track.duration_s + self._offsets[track.base]
+        expected_s = track.last_s + track.duration_s + track.offset_s
         self._turn(track, expected_s - ts_s, min(JOIN_S, abs(gap_s) / 2))
         return Continuity.JUMP, gap_s
 
@@ -213,19 +224,15 @@ class Timeline:
         """Into the base that another track already turned to, if it fits; else into one with this offset."""
         for base in range(track.base + 1, len(self._offsets)):
             if abs(self._offsets[base] - offset_s) <= near_s:
-                track.turn(base)
+                track.turn(base, self._offsets[base])
                 return
         self._offsets.append(offset_s)
-        track.turn(len(self._offsets) - 1)
+        track.turn(len(self._offsets) - 1, offset_s)
 
     def _among(self, track: _Track, pts_s: float) -> float:
-        """While bases change: the base of the packet with this PTS; among several, the one that goes on best."""
-        bases = {base for pts, base in track.recent if abs(pts - pts_s) < 1e-4}
-        if not bases:
-            bases = set(track.bases)
-        expected_s = self._shown_s.get(track.kind)
-        candidates = [pts_s + self._offsets[base] for base in sorted(bases)]
-        if expected_s is None:
-            return candidates[-1]
-        expected_s += track.typical_s
-        return min(candidates, key=lambda at_s: abs(at_s - expected_s))
+        """While bases change: the time, of those that each base gives, that goes on best from the frame before."""
+        times = [pts_s + self._offsets[base] for base in track.bases]
+        if track.shown_s is None:
+            return times[-1]
+        due_s = track.shown_s + track.typical_s
+        return min(times, key=lambda at_s: abs(at_s - due_s))
