@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Plane = NDArray[Any]
 SMALL_PIXELS = 320 * 180
+SKETCH_ROWS, SKETCH_COLUMNS = 24, 80
 
 
 def halvings(width: int, height: int) -> int:
@@ -36,7 +37,7 @@ class Picture:
     """
 
     __slots__ = (
-        "_chroma", "_difference", "_small", "_thumb", "at_s", "before", "bit_depth", "corrupt", "full_range",
+        "_chroma", "_difference", "_sketch", "_small", "_thumb", "at_s", "before", "bit_depth", "corrupt", "full_range",
         "interlaced", "key", "luma", "until_s",
     )  # fmt: skip
 
@@ -65,8 +66,16 @@ class Picture:
         self.before = before
         self._chroma = chroma
         self._small: Plane | None = None
+        self._sketch: Plane | None = None
         self._thumb: Plane | None = None
         self._difference: Plane | None = None
+
+    @property
+    def sketch(self) -> Plane:
+        """Single luma samples on a grid of about 24x80, uint8: cheap, and tells what plainly moves or is bright."""
+        if self._sketch is None:
+            self._sketch = sample(self.luma, self.bit_depth)
+        return self._sketch
 
     @property
     def small(self) -> Plane:
@@ -114,6 +123,13 @@ def shrink(plane: Plane, bit_depth: int = 8) -> Plane:
     if bit_depth > 8:
         plane = (plane >> (bit_depth - 8)).astype(np.uint8)
     return np.ascontiguousarray(plane)
+
+
+def sample(plane: Plane, bit_depth: int = 8) -> Plane:
+    """Every n-th sample of every m-th row, as uint8; (h, w) -> about (24, 80), all of a smaller plane."""
+    rows, columns = max(1, plane.shape[0] // SKETCH_ROWS), max(1, plane.shape[1] // SKETCH_COLUMNS)
+    samples = plane[rows // 2 :: rows, columns // 2 :: columns]
+    return np.ascontiguousarray(samples) if bit_depth == 8 else (samples >> (bit_depth - 8)).astype(np.uint8)
 
 
 def thumbnail(small: Plane) -> Plane:

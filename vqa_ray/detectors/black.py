@@ -17,15 +17,16 @@ import numpy as np
 from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import DetectorSpec, Immediate, RaiseAfter
+from vqa_ray.detectors.cadence import Cadence
 
 BRIGHT_LEVEL = 0.20  # of the luma range: a point that is plainly seen on black
 BRIGHT_SHARE = 0.0002  # of the picture: some stars; less is a hot pixel
 SHAPE_BLOCK = 16
 CHROMA_SHARE = 0.02
 CHROMA_STRIDE = 4
-LOOK_S = 1.0  # how often the borders are looked for
+LOOK_EACH = 6  # the borders are looked for about once a second
 LOOKS = 8
-ROUGH_RATIO = 0.5  # of thumb pixels that must be dark before the small luma is looked at
+SKETCH_ERROR = 0.08  # of the luma range: how far the mean of single samples may be off
 SMALLEST_ACTIVE = 0.1  # of the picture: less is a logo, not a picture within borders
 
 
@@ -34,7 +35,7 @@ class BlackSpec(DetectorSpec, frozen=True, kw_only=True):
 
     id: ClassVar[str] = "black"
     input: ClassVar[Input] = Input.VIDEO
-    unit: ClassVar[str] = "dark share"
+    unit: ClassVar[str] = "darkness"
     hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
 
     raise_after_s: RaiseAfter = 2.0
@@ -75,39 +76,41 @@ class BlackDetector(Immediate):
         self._boxes: deque[Box] = deque(maxlen=LOOKS)
         self._active: Box | None = None
         self._shape: tuple[int, ...] = ()
-        self._look_at_s = -float("inf")
+        self._cadence = Cadence()
+        self._looks = 0
+        share = spec.picture_share
+        self._dim = share * spec.pixel_level + (1.0 - share) + SKETCH_ERROR  # no black picture is brighter
 
     def read(self, picture: Picture) -> Sequence[Reading]:
-        """One reading a frame; `value` is the share of dark pixels in the active picture."""
-        spec, thumb = self._spec, picture.thumb
-        span = picture.white_level - picture.black_level
-        level = int(picture.black_level + spec.pixel_level * span)
-        rough = float(np.count_nonzero(thumb <= level)) / thumb.size
-        if rough < ROUGH_RATIO * spec.picture_share and picture.at_s - self._look_at_s < LOOK_S:
-            return (Reading(picture.at_s, picture.until_s, rough, False),)
-        return self._judge(picture, level, span)
+        """One reading a frame; `value` is how dark the picture is, from 0 (white) to 1 (black)."""
+        low, span = picture.black_level, picture.white_level - picture.black_level
+        sketch = picture.sketch
+        mean = cv2.norm(sketch, cv2.NORM_L1) / sketch.size
+        level = int(low + self._spec.pixel_level * span)
+        bad = mean <= low + self._dim * span and self._black(picture, level)
+        if self._cadence.due(picture.at_s) and not bad:
+            self._looks += 1
+            if self._looks % LOOK_EACH == 1:
+                self._look(picture.small, level)
+        return (Reading(picture.at_s, picture.until_s, min(1.0, max(0.0, 1.0 - (mean - low) / span)), bad),)
 
-    def _judge(self, picture: Picture, level: int, span: int) -> Sequence[Reading]:
-        spec, luma = self._spec, picture.small
-        if luma.shape != self._shape:
-            self._shape, self._active = luma.shape, None
-            self._boxes.clear()
-        if (active := self._active) is not None:
+    def _black(self, picture: Picture, level: int) -> bool:
+        luma = picture.small
+        if (active := self._active) is not None and luma.shape == self._shape:
             luma = luma[active.top : active.bottom, active.left : active.right]
-        share = 1.0 - share_above(luma, level)
-        bad = share >= spec.picture_share and self._empty(luma, picture, picture.black_level + BRIGHT_LEVEL * span)
-        if not bad and abs(picture.at_s - self._look_at_s) >= LOOK_S:
-            self._look_at_s = picture.at_s
-            self._look(picture.small, level)
-        return (Reading(picture.at_s, picture.until_s, share, bad),)
+        return 1.0 - share_above(luma, level) >= self._spec.picture_share and self._empty(luma, picture)
 
-    def _empty(self, luma: Plane, picture: Picture, bright: float) -> bool:
+    def _empty(self, luma: Plane, picture: Picture) -> bool:
+        bright = picture.black_level + BRIGHT_LEVEL * (picture.white_level - picture.black_level)
         if share_above(luma, int(bright)) > BRIGHT_SHARE or shape_range(luma) > self._spec.max_shape:
             return False
         chroma = picture.chroma
         return chroma is None or not any(coloured(plane, picture.bit_depth, self._spec.max_chroma) for plane in chroma)
 
     def _look(self, luma: Plane, level: int) -> None:
+        if luma.shape != self._shape:
+            self._shape, self._active = luma.shape, None
+            self._boxes.clear()
         box = lit(luma, level)
         if box is None or (box.bottom - box.top) * (box.right - box.left) < SMALLEST_ACTIVE * luma.size:
             return

@@ -18,12 +18,12 @@ from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import DetectorSpec, RaiseAfter
 from vqa_ray.detectors.blocks import block_edges
+from vqa_ray.detectors.cadence import LOOK_S, Cadence
 
-LOOK_S = 0.16  # how often pixels are looked at: a look costs as much as all else at this rate
 LOOKS_SURE = 2
 USUAL_LOOKS = 8  # whose median tells how many such edges the scene has by itself
 MIN_LOOKS = 2
-UNKNOWN_SCENE = 6.0  # per mille, taken for usual right after a cut: more than any intact scene of ours has
+UNKNOWN_SCENE = 4.0  # per mille, taken for usual right after a cut: more than any intact scene of ours has
 CUT_LEVEL = 20.0  # mean change of the small luma between looks
 HOLD_S = 1.0  # readings are not held back longer
 
@@ -105,9 +105,10 @@ class Pixels:
         self._tolerance = tolerance
         self._usual: deque[float] = deque(maxlen=USUAL_LOOKS)
         self._small: Plane | None = None
-        self._looked_s = -float("inf")
+        self._cadence = Cadence()
         self._base = 0.0  # what was usual when it became suspect
         self._hits = 0
+        self._hit_s = 0.0
         self._suspect_s = 0.0  # since when
         self.suspect = False
         self.damaged = False
@@ -115,9 +116,8 @@ class Pixels:
 
     def look(self, picture: Picture, tainted: bool) -> None:
         """Look at the pixels when it is time to, or at a key frame, where damage ends."""
-        if not picture.key and 0 <= picture.at_s - self._looked_s < LOOK_S:
+        if not self._cadence.due(picture.at_s) and not picture.key:
             return
-        self._looked_s = picture.at_s
         cut = self._cut(picture.small)
         edges = block_edges(picture.luma, picture.bit_depth)
         if cut:
@@ -131,7 +131,7 @@ class Pixels:
         if self.damaged:
             self.damaged = self.excess >= self._tolerance / 2
         else:
-            self._hits = self._hits + 1 if self.excess >= self._tolerance else 0
+            self._count(at_s)
             self.damaged = self._hits >= LOOKS_SURE
         suspect = not self.damaged and self.excess >= self._tolerance / 3
         if suspect and not self.suspect:
@@ -141,6 +141,13 @@ class Pixels:
             self._hits = 0
         elif not (self.suspect or tainted):
             self._usual.append(edges)
+
+    def _count(self, at_s: float) -> None:
+        """Looks in a row that show damage; one at a key frame may come too soon after another to count."""
+        if self.excess < self._tolerance:
+            self._hits = 0
+        elif self._hits == 0 or at_s - self._hit_s >= LOOK_S / 2:
+            self._hits, self._hit_s = self._hits + 1, at_s
 
     def _cut(self, small: Plane) -> bool:
         before, self._small = self._small, small

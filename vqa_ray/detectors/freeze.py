@@ -14,6 +14,7 @@ one small thing that moves on a locked-off shot. Two things tell them apart:
 Readings of a still stretch are held back until it is long enough to tell, so that a freeze starts at the held frame.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -22,13 +23,16 @@ import msgspec
 from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
-from vqa_ray.detectors.motion import UNKNOWN, Before, Moves, largest
+from vqa_ray.detectors.cadence import Cadence
+from vqa_ray.detectors.motion import UNKNOWN, Before, Move, Moves, largest, mean
 
 STOP_RATIO = 8.0  # a stop is sudden when the change that adds up drops to an eighth,
 STEP_RATIO = 3.0  # and that between frames to a third
 EXACT = 2.0  # grey levels; what a codec refines after a clean freeze stays below
 REPEATS = 3  # frames that must repeat the held one, at any frame rate
 POP = 4.0  # grey levels; a key frame may differ by this, or twice what others may
+PLAIN = 32.0  # grey levels; single samples of a frozen picture change less, other than at a key frame
+FIRST = 20.0  # the same for the first repeat of a frame whose thumb was not made
 BREAK_S = 0.5  # a hole in time as long as this ends what is held
 
 
@@ -135,41 +139,37 @@ class Still:
 
 
 class FreezeDetector:
-    """Keeps the last frame, and what is to be said since it is held, until it is clear whether it stands still."""
+    """Keeps the last frame, and what is to be said since it is held, until it is clear whether it stands still.
+
+    Sketches tell what plainly moves, which is nearly always all there is to be known of a frame. Thumbs are made of
+    the others, and now and then, to tell how far things moved in the last half second.
+    """
 
     def __init__(self, spec: FreezeSpec) -> None:
         self._spec = spec
-        self._surely_moving = max(POP, 2 * spec.tolerance)  # no limit but that of a key frame is above
-        self._thumb: Plane | None = None  # of the frame before
-        self._shown: Shown | None = None  # that frame, while nothing was said of it
+        self._sketch: Plane | None = None  # of the frame before
+        self._thumb: Plane | None = None  # of the frame before, where it was made
+        self._shown: Shown | None = None  # the frame before, while nothing was said of it
         self._until_s = 0.0
         self._moves = Moves()
         self._still: Still | None = None
+        self._cadence = Cadence()
 
     def read(self, picture: Picture) -> Sequence[Reading]:
         """Readings up to the frame before while things move, later while they may stand; `value` is the change."""
-        thumb = picture.thumb
-        last, self._thumb = self._thumb, thumb
+        sketch = picture.sketch
+        last, self._sketch = self._sketch, sketch
         broken = picture.at_s - self._until_s > BREAK_S
         self._until_s = picture.until_s
-        if last is None or broken or last.shape != thumb.shape:
+        if last is None or broken or last.shape != sketch.shape:
             self._moves.clear()
+            self._thumb = None
             return self._show(picture, 0.0)
-        step = largest(thumb, last)
-        if self._still is None and step > self._surely_moving and not picture.key:
-            self._moves.add(picture.at_s, step, thumb, last)
-            return self._show(picture, step)
-        still = self._still or Still(self._shown or Shown(0.0, 0.0, 0.0, False), last)
-        change = still.change(thumb, last, picture.key)
-        highest = max(self._spec.still_tolerance, self._moves.at_most(still.held) / STOP_RATIO)
-        if still.before is None and (picture.key or change <= highest):
-            before = self._moves.before(still.held)
-            still.before = before if before.change > STOP_RATIO * self._spec.still_tolerance else UNKNOWN
-        if still.before is not None and still.repeated(change, step, picture.key, self._spec):
-            self._still, self._shown = still, None
-            return still.repeat(picture, thumb, change, self._spec)
-        self._moves.add(picture.at_s, step, thumb, last)
-        return self._show(picture, step)
+        change = largest(sketch, last)
+        if change > PLAIN and not picture.key:
+            thumb = picture.thumb if self._cadence.due(picture.at_s) else None
+            return self._move(picture, thumb, Move(picture.at_s, mean(sketch, last), math.inf, thumb), change)
+        return self._compare(picture, last, change)
 
     def finish(self) -> Sequence[Reading]:
         """What is held back."""
@@ -178,6 +178,29 @@ class FreezeDetector:
         if still is not None:
             return still.release()
         return NOTHING if shown is None else (Reading(shown.at_s, shown.until_s, shown.change, False),)
+
+    def _compare(self, picture: Picture, last_sketch: Plane, change: float) -> Sequence[Reading]:
+        """A frame that may repeat the one before."""
+        thumb, last = picture.thumb, self._thumb
+        still = self._still
+        if still is None and self._shown is not None and (last is not None or change <= FIRST):
+            still = Still(self._shown, thumb if last is None else last)
+        step = largest(thumb, last) if last is not None else 0.0
+        if still is not None and (self._still is not None or picture.key or step <= 2 * self._spec.tolerance):
+            since = still.change(thumb, thumb if last is None else last, picture.key)
+            if still.before is None:
+                before = self._moves.before(still.held)
+                still.before = before if before.change > STOP_RATIO * self._spec.still_tolerance else UNKNOWN
+            if still.repeated(since, step, picture.key, self._spec):
+                self._thumb, self._still, self._shown = thumb, still, None
+                return still.repeat(picture, thumb, since, self._spec)
+        moved = Move(picture.at_s, mean(picture.sketch, last_sketch), step if last is not None else math.inf, thumb)
+        return self._move(picture, thumb, moved, step if last is not None else change)
+
+    def _move(self, picture: Picture, thumb: Plane | None, move: Move, change: float) -> Sequence[Reading]:
+        self._thumb = thumb
+        self._moves.add(move)
+        return self._show(picture, change)
 
     def _show(self, picture: Picture, change: float) -> Sequence[Reading]:
         """Another picture than the one before, of which all can be said now."""

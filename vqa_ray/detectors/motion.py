@@ -1,4 +1,4 @@
-"""How things moved in the last half second, from the thumbs of pictures."""
+"""How things moved in the last half second: from sketches of all frames, and thumbs of some."""
 
 import math
 from collections import deque
@@ -14,17 +14,16 @@ CUT_RATIO = 4.0  # a cut changes the mean by four times what movement did
 
 
 class Move(NamedTuple):
-    """A frame that differs from the one before it: when, by how much at most, and both thumbs."""
+    """A frame that differs from the one before it.
+
+    mean: mean change of the sketch; step: largest change of the thumb, infinite where the sketch left no doubt;
+    thumb: of this frame, where it was made.
+    """
 
     at_s: float
-    largest: float
-    thumb: Plane
-    before: Plane
-
-    @property
-    def mean(self) -> float:
-        """The mean absolute change."""
-        return float(cv2.norm(self.thumb, self.before, cv2.NORM_L1)) / max(1, self.thumb.size)
+    mean: float
+    step: float
+    thumb: Plane | None
 
 
 class Before(NamedTuple):
@@ -43,43 +42,43 @@ class Moves:
     def __init__(self) -> None:
         self._moves: deque[Move] = deque()
 
-    def add(self, at_s: float, step: float, thumb: Plane, before: Plane) -> None:
-        """A frame that differs from the one before it by `step` at most."""
-        while self._moves and self._moves[0].at_s < at_s - RECENT_S:
+    def add(self, move: Move) -> None:
+        """Another frame that differs from the one before it."""
+        while self._moves and self._moves[0].at_s < move.at_s - RECENT_S:
             self._moves.popleft()
-        self._moves.append(Move(at_s, step, thumb, before))
+        self._moves.append(move)
 
     def clear(self) -> None:
         """What came before has nothing to do with what follows."""
         self._moves.clear()
 
-    def at_most(self, held: Plane) -> float:
-        """What `before` would give for its change if there were no cuts; cheaper."""
-        if not self._moves:
-            return 0.0
-        return max(largest(held, self._moves[0].before), max(move.largest for move in self._moves))
-
     def before(self, held: Plane) -> Before:
         """How things moved before `held`, which moved last; unknown right after a cut."""
-        moves = after_cut(list(self._moves))
+        moves = after_cut(self._moves)
         if len(moves) < 2:
             return UNKNOWN
-        step = sorted(move.largest for move in moves[-STEPS:])[-2]
-        return Before(max(step, largest(held, moves[0].before)), step)
+        step = sorted(move.step for move in moves[-STEPS:])[-2]
+        first = next((move.thumb for move in moves if move.thumb is not None), held)
+        change = largest(held, first)
+        return Before(change if step == math.inf else max(change, step), step)
 
 
-def after_cut(moves: list[Move]) -> list[Move]:
+def after_cut(moves: deque[Move]) -> list[Move]:
     """The moves after the last cut: a cut changes the mean by four times what any move before it did."""
     start, highest = 0, math.inf
     for number, move in enumerate(moves):
-        mean = move.mean
-        if mean > CUT_RATIO * highest:
+        if move.mean > CUT_RATIO * highest:
             start, highest = number + 1, math.inf
         else:
-            highest = mean if highest == math.inf else max(highest, mean)
-    return moves[start:]
+            highest = move.mean if highest == math.inf else max(highest, move.mean)
+    return list(moves)[start:]
 
 
 def largest(a: Plane, b: Plane) -> float:
     """The largest absolute difference."""
     return float(cv2.norm(a, b, cv2.NORM_INF))
+
+
+def mean(a: Plane, b: Plane) -> float:
+    """The mean absolute difference."""
+    return float(cv2.norm(a, b, cv2.NORM_L1)) / max(1, a.size)

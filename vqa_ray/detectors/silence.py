@@ -70,14 +70,15 @@ class SilenceDetector:
             return NOTHING
         released = self._end() if self._waiting and block.at_s - self._waiting[-1].until_s > BREAK_S else []
         loudest = block.loudest
-        if not self._quiet and loudest.min() >= self._enter:  # nearly always
-            return [*released, Reading(block.at_s, block.until_s, dbfs(float(loudest.max())), False)]
+        levels = loudest.tolist()
+        if not self._quiet and min(levels) >= self._enter:  # nearly always
+            return [*released, Reading(block.at_s, block.until_s, dbfs(max(levels)), False)]
         slot_s = block.slot_samples / block.rate_hz
         for first, last, quiet in runs(loudest, self._quiet, self._enter, self._exit):
-            levels = loudest[first:last]
+            run = loudest[first:last]
             until_s = block.until_s if last == len(loudest) else block.at_s + last * slot_s
-            reading = Reading(block.at_s + first * slot_s, until_s, dbfs(float(levels.max())), quiet)
-            released += self._hush(reading, levels) if quiet else [*self._end(), reading]
+            reading = Reading(block.at_s + first * slot_s, until_s, dbfs(float(run.max())), quiet)
+            released += self._hush(reading, run) if quiet else [*self._end(), reading]
             self._quiet = quiet
         return released
 
