@@ -16,7 +16,7 @@ Readings of a still stretch are held back until it is long enough to tell, so th
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -24,13 +24,9 @@ from vqa_ray.core.picture import Picture, Plane
 from vqa_ray.core.reading import Input, Reading
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
 from vqa_ray.detectors.cadence import Cadence
-from vqa_ray.detectors.motion import UNKNOWN, Before, Move, Moves, largest, mean
+from vqa_ray.detectors.motion import UNKNOWN, Move, Moves, largest
+from vqa_ray.detectors.still import STOP_RATIO, Limits, Shown, Still
 
-STOP_RATIO = 8.0  # a stop is sudden when the change that adds up drops to an eighth,
-STEP_RATIO = 3.0  # and that between frames to a third
-EXACT = 2.0  # grey levels; what a codec refines after a clean freeze stays below
-REPEATS = 3  # frames that must repeat the held one, at any frame rate
-POP = 4.0  # grey levels; a key frame may differ by this, or twice what others may
 PLAIN = 32.0  # grey levels; single samples of a frozen picture change less, other than at a key frame
 FIRST = 20.0  # the same for the first repeat of a frame whose thumb was not made
 BREAK_S = 0.5  # a hole in time as long as this ends what is held
@@ -68,76 +64,6 @@ class FreezeSpec(DetectorSpec, frozen=True, kw_only=True):
         return FreezeDetector(self)
 
 
-class Shown(NamedTuple):
-    """A frame of which nothing was said yet; `change`: from the one before it."""
-
-    at_s: float
-    until_s: float
-    change: float
-    key: bool
-
-
-class Still:
-    """A held frame, how things moved before it, and its repeats."""
-
-    def __init__(self, shown: Shown, thumb: Plane) -> None:
-        self.before: Before | None = None  # not asked yet
-        self.held = thumb  # what frames are compared with
-        self._start_s = shown.at_s
-        self._key: Plane | None = thumb if shown.key else None  # what key frames are compared with
-        self._repeats = 0
-        self._worst = 0.0
-        self._frozen = False
-        self._waiting = [(shown.at_s, shown.until_s, shown.change)]
-
-    def change(self, thumb: Plane, last: Plane, key: bool) -> float:
-        """How much `thumb` differs from what is held; a first key frame from the frame before it."""
-        if not key:
-            return largest(thumb, self.held)
-        return largest(thumb, last if self._key is None else self._key)
-
-    def limit(self, spec: FreezeSpec, key: bool) -> float:
-        """Up to what change a frame repeats the held one."""
-        stop = 0.0 if self.before is None else self.before.change / STOP_RATIO
-        if self._frozen:
-            limit = min(spec.tolerance, max(EXACT, 2 * stop))
-        elif self._repeats == 0 and stop:
-            limit = min(2 * spec.tolerance, stop)
-        else:
-            limit = max(spec.still_tolerance, min(spec.tolerance, stop))
-        return max(POP, 2 * limit) if key else limit
-
-    def repeated(self, change: float, step: float, key: bool, spec: FreezeSpec) -> bool:
-        """Whether a frame repeats the held one; change: from that, step: from the frame before."""
-        if change > self.limit(spec, key):
-            return False
-        if key or self._frozen or self._repeats == 0 or self.before is None or not self.before.change:
-            return True
-        return step <= max(spec.still_tolerance, self.before.step / STEP_RATIO)
-
-    def repeat(self, picture: Picture, thumb: Plane, change: float, spec: FreezeSpec) -> Sequence[Reading]:
-        """Take a repeat of the held frame."""
-        if self._repeats == 0 or picture.key:
-            self.held = thumb  # the first repeat may be refined at once, a key frame is another rendering
-        else:
-            self._worst = max(self._worst, change)
-        if picture.key and self._key is None:
-            self._key = thumb
-        self._repeats += 1
-        self._waiting.append((picture.at_s, picture.until_s, change))
-        exact = bool(self.before and self.before.change) and self._worst <= EXACT
-        needed_s = spec.exact_s if exact else spec.sure_s
-        lasted_s = picture.until_s - self._start_s
-        self._frozen = self._frozen or (self._repeats >= REPEATS and lasted_s >= needed_s - 1e-6)
-        return self.release() if self._frozen else NOTHING
-
-    def release(self) -> Sequence[Reading]:
-        """All that is held back, as it is known now."""
-        readings = [Reading(at_s, until_s, change, self._frozen) for at_s, until_s, change in self._waiting]
-        self._waiting.clear()
-        return readings
-
-
 class FreezeDetector:
     """Keeps the last frame, and what is to be said since it is held, until it is clear whether it stands still.
 
@@ -147,6 +73,7 @@ class FreezeDetector:
 
     def __init__(self, spec: FreezeSpec) -> None:
         self._spec = spec
+        self._limits = Limits(spec.tolerance, spec.still_tolerance, spec.exact_s, spec.sure_s)
         self._sketch: Plane | None = None  # of the frame before
         self._thumb: Plane | None = None  # of the frame before, where it was made
         self._shown: Shown | None = None  # the frame before, while nothing was said of it
@@ -168,7 +95,7 @@ class FreezeDetector:
         change = largest(sketch, last)
         if change > PLAIN and not picture.key:
             thumb = picture.thumb if self._cadence.due(picture.at_s) else None
-            return self._move(picture, thumb, Move(picture.at_s, mean(sketch, last), math.inf, thumb), change)
+            return self._move(picture, thumb, Move(picture.at_s, sketch, last, math.inf, thumb), change)
         return self._compare(picture, last, change)
 
     def finish(self) -> Sequence[Reading]:
@@ -184,17 +111,17 @@ class FreezeDetector:
         thumb, last = picture.thumb, self._thumb
         still = self._still
         if still is None and self._shown is not None and (last is not None or change <= FIRST):
-            still = Still(self._shown, thumb if last is None else last)
+            still = Still(self._shown, thumb if last is None else last, self._limits)
         step = largest(thumb, last) if last is not None else 0.0
         if still is not None and (self._still is not None or picture.key or step <= 2 * self._spec.tolerance):
             since = still.change(thumb, thumb if last is None else last, picture.key)
             if still.before is None:
                 before = self._moves.before(still.held)
                 still.before = before if before.change > STOP_RATIO * self._spec.still_tolerance else UNKNOWN
-            if still.repeated(since, step, picture.key, self._spec):
+            if still.repeated(since, step, picture.key):
                 self._thumb, self._still, self._shown = thumb, still, None
-                return still.repeat(picture, thumb, since, self._spec)
-        moved = Move(picture.at_s, mean(picture.sketch, last_sketch), step if last is not None else math.inf, thumb)
+                return still.repeat(picture, thumb, since)
+        moved = Move(picture.at_s, picture.sketch, last_sketch, math.inf if last is None else step, thumb)
         return self._move(picture, thumb, moved, step if last is not None else change)
 
     def _move(self, picture: Picture, thumb: Plane | None, move: Move, change: float) -> Sequence[Reading]:

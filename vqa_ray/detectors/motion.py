@@ -16,14 +16,19 @@ CUT_RATIO = 4.0  # a cut changes the mean by four times what movement did
 class Move(NamedTuple):
     """A frame that differs from the one before it.
 
-    mean: mean change of the sketch; step: largest change of the thumb, infinite where the sketch left no doubt;
-    thumb: of this frame, where it was made.
+    sketch, before: of this frame and the one before it; step: largest change of the thumb, infinite where the sketch
+    left no doubt; thumb: of this frame, where it was made.
     """
 
     at_s: float
-    mean: float
+    sketch: Plane
+    before: Plane
     step: float
     thumb: Plane | None
+
+    def mean(self) -> float:
+        """Mean change of the sketch."""
+        return float(cv2.norm(self.sketch, self.before, cv2.NORM_L1)) / self.sketch.size
 
 
 class Before(NamedTuple):
@@ -67,18 +72,14 @@ def after_cut(moves: deque[Move]) -> list[Move]:
     """The moves after the last cut: a cut changes the mean by four times what any move before it did."""
     start, highest = 0, math.inf
     for number, move in enumerate(moves):
-        if move.mean > CUT_RATIO * highest:
+        mean = move.mean()
+        if mean > CUT_RATIO * highest:
             start, highest = number + 1, math.inf
         else:
-            highest = move.mean if highest == math.inf else max(highest, move.mean)
+            highest = mean if highest == math.inf else max(highest, mean)
     return list(moves)[start:]
 
 
 def largest(a: Plane, b: Plane) -> float:
     """The largest absolute difference."""
     return float(cv2.norm(a, b, cv2.NORM_INF))
-
-
-def mean(a: Plane, b: Plane) -> float:
-    """The mean absolute difference."""
-    return float(cv2.norm(a, b, cv2.NORM_L1)) / max(1, a.size)
