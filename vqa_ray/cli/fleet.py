@@ -22,7 +22,7 @@ address_option = click.option(
 @click.argument("fleet", type=click.Path(dir_okay=False))
 @address_option
 def apply(fleet: str, address: str | None) -> None:
-    """Make the running fleet what a file says; start its supervisor where there is none on the cluster."""
+    """Make the running fleet what a file says: streams are added, changed and removed, the rest goes on untouched."""
     spec = config.load_fleet(fleet)
     result = Fleet.connect(address=address).apply(spec)
     click.echo(show.applied(result))

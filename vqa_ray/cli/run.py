@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import click
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -20,6 +21,7 @@ from vqa_ray.core.notice import Incident
 from vqa_ray.errors import ClusterError
 
 LOOK_S = 1.0
+ENDED = "ended"
 LATEST = 200  # incidents asked for at each look
 
 
@@ -27,50 +29,56 @@ LATEST = 200  # incidents asked for at each look
 @click.argument("fleet", type=click.Path(dir_okay=False))
 @address_option
 @click.option(
-    "--duration", "duration_s", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop after S seconds."
+    "--duration",
+    "duration_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="End the watch after S seconds.",
 )
 @click.option("--detach", is_flag=True, help="Start the fleet on the cluster of --address and come back at once.")
 def run(fleet: str, address: str | None, duration_s: float | None, detach: bool) -> None:
-    """Watch a fleet on Ray and show it live.
+    """Watch a fleet on Ray and show it live, until Ctrl-C or until all its files are read.
 
     Without --address a Ray of its own starts on this machine, and ends with this command. On a cluster the fleet goes
-    on after Ctrl-C; `vqa stop` ends it. Exit code 1 if there were incidents.
+    on; `vqa stop` ends it. Exit code 1 if there were incidents.
     """
-    spec = config.load_fleet(fleet)
     if detach and not address:
         raise click.UsageError(
-            "--detach needs --address (or RAY_ADDRESS): a Ray of our own would end with this command"
+            "--detach needs a Ray that outlives this command: `ray start --head`, then --address auto (or RAY_ADDRESS)"
         )
+    spec = config.load_fleet(fleet)
     out = show.console()
-    with out.status("starting on Ray …") if out.is_terminal else _quiet():
+    with busy(out, "starting on Ray …"):
         running = Fleet.start(address=address)
-        result = running.apply(spec)
-    out.print(f"{fleet}: {show.applied(result)}", style="dim")
-    if detach:
-        return
-    watch = Watch(running, out)
+    watch = None
     try:
-        watch.until(duration_s)
+        out.print(f"{fleet}: {show.applied(running.apply(spec))}", style="dim")
+        if not detach:
+            watch = Watch(running, out)
+            watch.until(duration_s)
     except KeyboardInterrupt:
         pass
     finally:
-        leave(running, out, stop=address is None or duration_s is not None)
-    sys.exit(PROBLEMS if watch.incidents else OK)
+        if watch:
+            out.print(f"{fleet}: {show.counts(list(watch.incidents.values()))}", style="dim")
+        leave(running, out)
+    sys.exit(PROBLEMS if watch and watch.incidents else OK)
 
 
-def leave(running: Fleet, out: Console, *, stop: bool) -> None:
-    """End the fleet, or leave it to its cluster and say how to come back."""
-    if stop:
-        with out.status("stopping …") if out.is_terminal else _quiet():
+def leave(running: Fleet, out: Console) -> None:
+    """End the fleet with the Ray that was started for it; on a cluster leave it, and say how to come back."""
+    if running.owned:
+        with busy(out, "stopping …"):
             running.stop()
         out.print("stopped", style="dim")
     else:
+        running.leave()
         out.print("the fleet goes on: `vqa status` shows it, `vqa stop` ends it", style="dim")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    yield
+def busy(out: Console, words: str) -> AbstractContextManager[object]:
+    """Says in a terminal what one is waiting for."""
+    return out.status(words) if out.is_terminal else nullcontext()
 
 
 class Watch:
@@ -86,28 +94,31 @@ class Watch:
         self._before = frozenset(one.incident_id for one in running.incidents(limit=LATEST) if not one.open)
 
     def until(self, duration_s: float | None) -> None:
-        """Look until the time is over or Ctrl-C."""
+        """Look until the time is over, all files are read, or Ctrl-C."""
         began_s = time.monotonic()
-        with Live(console=self._out, transient=True, auto_refresh=False) if self._out.is_terminal else _quiet() as live:
+        table = Live(console=self._out, transient=True, auto_refresh=False)
+        with table if self._out.is_terminal else nullcontext() as live:
             while duration_s is None or time.monotonic() - began_s < duration_s:
-                self.look(live, time.monotonic() - began_s)
+                if self.look(live, time.monotonic() - began_s):
+                    return
                 self._sleep(LOOK_S)
 
-    def look(self, live: Live | None, elapsed_s: float) -> None:
-        """One look. A supervisor that is away for a while (it restarts) does not end the watch."""
+    def look(self, live: Live | None, elapsed_s: float) -> bool:
+        """One look; whether all is over. A supervisor that is away for a while (it restarts) does not end the watch."""
         try:
             status, latest = self._running.status(), self._running.incidents(limit=LATEST)
         except ClusterError as error:
             if not self._away:
                 self._out.print(f"{error}; trying again", style="yellow")
             self._away = True
-            return
+            return False
         self._away = False
         self.tell(latest)
         if live is not None:
             live.update(self.page(status, elapsed_s), refresh=True)
         else:
             self._tell_states(status)
+        return bool(status.streams) and all(stream.state == ENDED for stream in status.streams)
 
     def tell(self, latest: list[Incident]) -> None:
         """A line for each that began or ended since the look before."""
@@ -135,6 +146,4 @@ class Watch:
 
 def began(incident: Incident) -> Incident:
     """The incident as it was when it began."""
-    from msgspec.structs import replace
-
-    return replace(incident, end_s=None, end_utc=None)
+    return msgspec.structs.replace(incident, end_s=None, end_utc=None)

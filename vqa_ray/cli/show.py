@@ -174,7 +174,7 @@ def _trouble(stream: "StreamStatus") -> tuple[bool, bool, str]:
 
 
 def _stream_row(stream: "StreamStatus", with_why: bool) -> list[Text]:
-    seen = stream.state not in ("waiting", "connecting") or stream.fps > 0
+    seen = stream.fps > 0
     row = [
         Text(stream.stream_id),
         Text(stream.state.replace("_", " "), style=STATE_STYLE.get(stream.state, "")),
