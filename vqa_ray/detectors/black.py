@@ -24,7 +24,7 @@ BRIGHT_SHARE = 0.0002  # of the picture: some stars; less is a hot pixel
 SHAPE_BLOCK = 16
 CHROMA_SHARE = 0.02
 CHROMA_STRIDE = 4
-LOOK_EACH = 6  # the borders are looked for about once a second
+LOOK_EACH = 6  # of the common looks: the borders are looked for about once a second
 LOOKS = 8
 SKETCH_ERROR = 0.08  # of the luma range: how far the mean of single samples may be off
 SMALLEST_ACTIVE = 0.1  # of the picture: less is a logo, not a picture within borders
@@ -76,8 +76,7 @@ class BlackDetector(Immediate):
         self._boxes: deque[Box] = deque(maxlen=LOOKS)
         self._active: Box | None = None
         self._shape: tuple[int, ...] = ()
-        self._cadence = Cadence()
-        self._looks = 0
+        self._cadence = Cadence(LOOK_EACH)
         share = spec.picture_share
         self._dim = share * spec.pixel_level + (1.0 - share) + SKETCH_ERROR  # no black picture is brighter
 
@@ -89,9 +88,7 @@ class BlackDetector(Immediate):
         level = int(low + self._spec.pixel_level * span)
         bad = mean <= low + self._dim * span and self._black(picture, level)
         if self._cadence.due(picture.at_s) and not bad:
-            self._looks += 1
-            if self._looks % LOOK_EACH == 1:
-                self._look(picture.small, level)
+            self._look(picture.small, level)
         return (Reading(picture.at_s, picture.until_s, min(1.0, max(0.0, 1.0 - (mean - low) / span)), bad),)
 
     def _black(self, picture: Picture, level: int) -> bool:

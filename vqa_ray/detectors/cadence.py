@@ -4,14 +4,15 @@ LOOK_S = 0.16
 
 
 class Cadence:
-    """Due once in each 0.16 s of the timeline, at the first frame in it."""
+    """Due at the first frame of each `every`th 0.16 s of the timeline."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = 1) -> None:
+        self._step_s = LOOK_S * every
         self._number: int | None = None
 
     def due(self, at_s: float) -> bool:
         """Whether to look closely at the frame at `at_s`."""
-        number = int(at_s / LOOK_S)
+        number = int(at_s / self._step_s)
         if number == self._number:
             return False
         self._number = number

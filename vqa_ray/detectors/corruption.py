@@ -24,7 +24,7 @@ LOOKS_SURE = 2
 USUAL_LOOKS = 8  # whose median tells how many such edges the scene has by itself
 MIN_LOOKS = 2
 UNKNOWN_SCENE = 4.0  # per mille, taken for usual right after a cut: more than any intact scene of ours has
-CUT_LEVEL = 20.0  # mean change of the small luma between looks
+CUT_LEVEL = 20.0  # mean change of the sketch between looks
 HOLD_S = 1.0  # readings are not held back longer
 
 
@@ -104,7 +104,7 @@ class Pixels:
     def __init__(self, tolerance: float) -> None:
         self._tolerance = tolerance
         self._usual: deque[float] = deque(maxlen=USUAL_LOOKS)
-        self._small: Plane | None = None
+        self._sketch: Plane | None = None
         self._cadence = Cadence()
         self._base = 0.0  # what was usual when it became suspect
         self._hits = 0
@@ -118,7 +118,7 @@ class Pixels:
         """Look at the pixels when it is time to, or at a key frame, where damage ends."""
         if not self._cadence.due(picture.at_s) and not picture.key:
             return
-        cut = self._cut(picture.small)
+        cut = self._cut(picture.sketch)
         edges = block_edges(picture.luma, picture.bit_depth)
         if cut:
             self._usual.clear()
@@ -149,8 +149,8 @@ class Pixels:
         elif self._hits == 0 or at_s - self._hit_s >= LOOK_S / 2:
             self._hits, self._hit_s = self._hits + 1, at_s
 
-    def _cut(self, small: Plane) -> bool:
-        before, self._small = self._small, small
-        if before is None or before.shape != small.shape:
+    def _cut(self, sketch: Plane) -> bool:
+        before, self._sketch = self._sketch, sketch
+        if before is None or before.shape != sketch.shape:
             return True
-        return cv2.norm(small, before, cv2.NORM_L1) / small.size > CUT_LEVEL
+        return cv2.norm(sketch, before, cv2.NORM_L1) / sketch.size > CUT_LEVEL

@@ -27,8 +27,8 @@ from vqa_ray.detectors.cadence import Cadence
 from vqa_ray.detectors.motion import UNKNOWN, Move, Moves, largest
 from vqa_ray.detectors.still import STOP_RATIO, Limits, Shown, Still
 
-PLAIN = 32.0  # grey levels; single samples of a frozen picture change less, other than at a key frame
-FIRST = 20.0  # the same for the first repeat of a frame whose thumb was not made
+PLAIN = 24.0  # grey levels; single samples of a frozen picture change less, other than at a key frame
+FIRST = 16.0  # the same for the first repeat of a frame whose thumb was not made
 BREAK_S = 0.5  # a hole in time as long as this ends what is held
 
 
@@ -80,7 +80,7 @@ class FreezeDetector:
         self._until_s = 0.0
         self._moves = Moves()
         self._still: Still | None = None
-        self._cadence = Cadence()
+        self._cadence = Cadence(2)
 
     def read(self, picture: Picture) -> Sequence[Reading]:
         """Readings up to the frame before while things move, later while they may stand; `value` is the change."""

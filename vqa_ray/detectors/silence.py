@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from vqa_ray.core.audio import AudioBlock, dbfs
 from vqa_ray.core.reading import Input, Reading
@@ -69,15 +67,14 @@ class SilenceDetector:
         if block.samples.size == 0:
             return NOTHING
         released = self._end() if self._waiting and block.at_s - self._waiting[-1].until_s > BREAK_S else []
-        loudest = block.loudest
-        levels = loudest.tolist()
-        if not self._quiet and min(levels) >= self._enter:  # nearly always
-            return [*released, Reading(block.at_s, block.until_s, dbfs(max(levels)), False)]
+        loudest = [max(slot) for slot in zip(*block.levels, strict=True)]
+        if not self._quiet and min(loudest) >= self._enter:  # nearly always
+            return [*released, Reading(block.at_s, block.until_s, dbfs(max(loudest)), False)]
         slot_s = block.slot_samples / block.rate_hz
         for first, last, quiet in runs(loudest, self._quiet, self._enter, self._exit):
             run = loudest[first:last]
             until_s = block.until_s if last == len(loudest) else block.at_s + last * slot_s
-            reading = Reading(block.at_s + first * slot_s, until_s, dbfs(float(run.max())), quiet)
+            reading = Reading(block.at_s + first * slot_s, until_s, dbfs(max(run)), quiet)
             released += self._hush(reading, run) if quiet else [*self._end(), reading]
             self._quiet = quiet
         return released
@@ -86,9 +83,9 @@ class SilenceDetector:
         """A quiet end that is not sure to be silence counts as sound."""
         return self._end()
 
-    def _hush(self, reading: Reading, levels: NDArray[np.float32]) -> list[Reading]:
+    def _hush(self, reading: Reading, levels: list[float]) -> list[Reading]:
         self._waiting.append(reading)
-        self._dead_slots += int(np.count_nonzero(levels < self._dead))
+        self._dead_slots += sum(level < self._dead for level in levels)
         long_enough = reading.until_s - self._waiting[0].at_s >= self._sure_s
         self._silent = self._silent or long_enough or self._dead_slots >= DEAD_SLOTS
         return self._release() if self._silent else []
@@ -111,20 +108,16 @@ def linear(level_dbfs: float) -> float:
     return float(10.0 ** (level_dbfs / 20.0))
 
 
-def runs(levels: NDArray[np.float32], silent: bool, enter: float, leave: float) -> Iterator[tuple[int, int, bool]]:
-    """(first, last, silent) of each run of slots, in order, last exclusive; `silent` is how it was before.
+def runs(levels: list[float], quiet: bool, enter: float, leave: float) -> Iterator[tuple[int, int, bool]]:
+    """(first, last, quiet) of each run of slots, in order, last exclusive; `quiet` is how it was before.
 
-    levels: (slots,) linear peaks; a run becomes silent below `enter` and sounding at `leave` or above.
+    levels: linear peaks of the slots; a run becomes quiet below `enter` and sounding at `leave` or above.
     """
     first = 0
-    while first < len(levels):
-        rest = levels[first:]
-        changed = rest >= leave if silent else rest < enter
-        step = int(changed.argmax())
-        if not changed[step]:
-            yield first, len(levels), silent
-            return
-        if step:
-            yield first, first + step, silent
-        first += step
-        silent = not silent
+    for number, level in enumerate(levels):
+        if (level >= leave) if quiet else (level < enter):
+            if number > first:
+                yield first, number, quiet
+            first, quiet = number, not quiet
+    if first < len(levels):
+        yield first, len(levels), quiet

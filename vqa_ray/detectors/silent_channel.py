@@ -56,7 +56,7 @@ class SilentChannelDetector(Immediate):
         """One reading a watched channel; `value` is its peak. Nothing of mono, and nothing without sound."""
         if len(block.channels) < 2 or block.samples.size == 0:
             return NOTHING
-        peaks = block.peaks.max(axis=1).tolist()
+        peaks = [max(levels) for levels in block.levels]
         if max(peaks) < self._sound:
             return NOTHING
         return [
