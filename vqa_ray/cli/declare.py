@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from vqa_ray import config
+from vqa_ray.cli.show import many
 from vqa_ray.core.urls import redact, scheme
 
 
@@ -27,7 +28,7 @@ def _summary(spec: config.FleetSpec) -> str:
     schemes = Counter(scheme(stream.url) for stream in spec.streams)
     profiles = Counter(config.profile_for(spec, stream).name for stream in spec.streams)
     parts = [
-        f"{len(spec.streams)} streams ({_counted(schemes)})",
+        f"{many(len(spec.streams), 'stream')} ({_counted(schemes)})" if spec.streams else "no streams",
         f"profiles {_counted(profiles)}" if profiles else "",
         f"alerts to {', '.join(channel.label for channel in spec.channels)}" if spec.channels else "no alert channels",
         f"results in {redact(spec.store)}" if spec.store else "no result store",

@@ -1,6 +1,8 @@
 """`vqa apply`, `status`, `incidents`, `stop`: the fleet that is running."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import msgspec
@@ -18,13 +20,24 @@ address_option = click.option(
 )
 
 
+@contextmanager
+def _connected(address: str | None) -> Iterator[Fleet]:
+    """The running fleet, which goes on afterwards."""
+    running = Fleet.connect(address=address)
+    try:
+        yield running
+    finally:
+        running.leave()
+
+
 @click.command()
 @click.argument("fleet", type=click.Path(dir_okay=False))
 @address_option
 def apply(fleet: str, address: str | None) -> None:
     """Make the running fleet what a file says: streams are added, changed and removed, the rest goes on untouched."""
     spec = config.load_fleet(fleet)
-    result = Fleet.connect(address=address).apply(spec)
+    with _connected(address) as running:
+        result = running.apply(spec)
     click.echo(show.applied(result))
 
 
@@ -36,7 +49,8 @@ def status(address: str | None, as_json: bool) -> None:
 
     Exit code 1 if any stream is not watched as it should be or has an open incident.
     """
-    now = Fleet.connect(address=address).status()
+    with _connected(address) as running:
+        now = running.status()
     if as_json:
         click.echo(msgspec.json.encode(now))
     else:
@@ -56,7 +70,8 @@ def status(address: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line and incident.")
 def incidents(address: str | None, open_only: bool, limit: int, as_json: bool) -> None:
     """Show the latest incidents of the running fleet; older ones are in its result store."""
-    found = Fleet.connect(address=address).incidents(limit=limit, open_only=open_only)
+    with _connected(address) as running:
+        found = running.incidents(limit=limit, open_only=open_only)
     if as_json:
         for incident in found:
             click.echo(msgspec.json.encode(incident))

@@ -137,19 +137,24 @@ def counts(incidents: Sequence[Incident]) -> str:
         return "no incidents"
     each = Counter(incident.detector for incident in incidents).most_common()
     words = ", ".join(f"{count} {detector}" for detector, count in each)
-    return f"{len(incidents)} incident{'s' if len(incidents) > 1 else ''} ({words})"
+    return f"{many(len(incidents), 'incident')} ({words})"
+
+
+def many(count: int, word: str) -> str:
+    """`1 stream`, `2 streams`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def status_line(status: "FleetStatus") -> Text:
     """The whole fleet in one line: how many streams are how, analyzers, what is open or undelivered."""
     states = Counter(stream.state for stream in status.streams)
     order = sorted(states, key=lambda state: (state != "live", state))
-    parts: list[str | tuple[str, str]] = [(f"{len(status.streams)} streams", "bold"), ": "]
+    parts: list[str | tuple[str, str]] = [(many(len(status.streams), "stream"), "bold"), ": "]
     parts += [", ".join(f"{states[state]} {state.replace('_', ' ')}" for state in order) or "none wanted"]
-    parts += [f" · {len(status.analyzers)} analyzers · "]
+    parts += [f" · {many(len(status.analyzers), 'analyzer')} · "]
     parts += [(f"{status.open_incidents} open", "red" if status.open_incidents else "green")]
     if status.undelivered:
-        parts += [" · ", (f"{status.undelivered} alerts undelivered", "yellow")]
+        parts += [" · ", (f"{many(status.undelivered, 'alert')} undelivered", "yellow")]
     return Text.assemble(*parts)
 
 

@@ -10,6 +10,8 @@ from av.stream import Disposition, Stream
 from vqa_ray.core.urls import redact
 from vqa_ray.media.blocks import channel_names
 
+TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # libav draws any .txt or .bin as a picture
+
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The video track. rotation: degrees counterclockwise that a player turns it by, known after the first picture."""
@@ -58,6 +60,8 @@ class SourceInfo(msgspec.Struct, kw_only=True):
 
 def choose(container: InputContainer) -> tuple[Any | None, Any | None]:
     """The best video track (cover art is none) and the best audio track of its programme, as libav ranks them."""
+    if container.format.name in TEXT_ART:
+        return None, None
     video = _best(container, "video", None)
     if video is not None and not _moving(video):
         moving = [stream for stream in container.streams.video if _moving(stream)]
