@@ -11,7 +11,7 @@ from vqa_ray.config import LIVE, QC, parse_fleet
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL), ids=range(2))
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
 def test_fleets_in_the_readme_are_fine(block):
     parse_fleet(block)
 
