@@ -41,6 +41,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     raise_after_s: bad must last this long; clear_after_s: good must last this long before the incident closes;
     merge_gap_s: a good stretch no longer than this does not end a bad run, neither before nor after it opened.
+    worse_with: detectors whose incidents, at the same time, make this one critical; severity_with_sound: of one that
+    opens while sound is heard, None for the same as ever. See `core.coincidence`.
     """
 
     detector: str
@@ -51,6 +53,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     hidden_by: tuple[str, ...] = ()
     lower_is_worse: bool = False
+    worse_with: tuple[str, ...] = ()
+    severity_with_sound: Severity | None = None
 
 
 class HoldState(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +171,8 @@ class Hold:
         elif self.phase is Phase.CLEARING:
             self._move(Phase.OPEN)
         self.good_since_s = None
-        self.bad_until_s = reading.until_s
-        self.runs[-1] = (self.runs[-1][0], reading.until_s)
+        self.bad_until_s = max(reading.until_s, self.start_s)
+        self.runs[-1] = (self.runs[-1][0], self.bad_until_s)
         worse = min if self.rule.lower_is_worse else max
         self.value = worse(self.value, reading.value)
         return self._open_if_due(reading.until_s) if self.phase is Phase.PENDING else []
@@ -184,9 +188,10 @@ class Hold:
             return []
         edges: list[Edge] = []
         if self.good_since_s is None:
-            self.good_since_s = reading.at_s
+            # Another owner's media may begin a little before what the last one saw: no run ends before it began.
+            self.good_since_s = max(reading.at_s, self.start_s)
             if self.phase is Phase.PENDING:
-                edges = self._open_if_due(reading.at_s)
+                edges = self._open_if_due(self.good_since_s)
             if self.phase is Phase.OPEN:
                 self._move(Phase.CLEARING)
         lasted_s = reading.until_s - self.good_since_s

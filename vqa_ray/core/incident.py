@@ -1,4 +1,4 @@
-"""All incidents of one stream: holds, root causes, identities. Pure: time comes with the readings.
+"""All incidents of one stream: holds, root causes, coincidence, identities. Pure: time comes with the readings.
 
 A root cause hides what follows from it (no signal hides black, freeze and silence; black hides freeze), as
 Alertmanager's inhibition does, but by overlap in media time, since detectors answer with different delays.
@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from vqa_ray.core.coincidence import together
+from vqa_ray.core.health import Health
 from vqa_ray.core.hold import Edge, Hold, HoldState, Phase, Rule
 from vqa_ray.core.notice import Incident, NoticeKind
-from vqa_ray.core.reading import Reading
+from vqa_ray.core.reading import Reading, Severity
 
 Transition = tuple[NoticeKind, Incident]
+SWITCHED_OFF = "its detector was switched off"  # reason of an incident that closes for that
 
 
 class BookState(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,13 +26,15 @@ class BookState(msgspec.Struct, frozen=True, kw_only=True):
     origin_utc: datetime
     holds: tuple[HoldState, ...]
     incidents: tuple[Incident, ...]
+    health: Health = Health()
 
 
 class IncidentBook:
     """The incidents of one stream.
 
-    `step` takes the readings of one detector in time order and returns what opened and closed. Opened and closed
-    alternate strictly for each detector and part.
+    `step` takes the readings of one detector in time order and returns what opened, changed and closed. Opened and
+    closed alternate strictly for each detector and part; between them it may have changed, that is, grown worse.
+    audible: whether sound is heard now; False if that is not known.
     """
 
     def __init__(
@@ -39,14 +44,19 @@ class IncidentBook:
         origin_utc: datetime,
         labels: dict[str, str] | None = None,
         pts_minus_at_s: Callable[[], float | None] = lambda: None,
+        audible: Callable[[], bool] = lambda: False,
     ) -> None:
         self.stream_id = stream_id
         self.origin_utc = origin_utc
         self.labels = dict(labels or {})
         self._pts_minus_at_s = pts_minus_at_s  # from the timeline to the container's timestamps
+        self._audible = audible
+        self.health = Health()
+        self._now_s = -float("inf")  # the latest moment that a reading spoke of
         self._rules = {rule.detector: rule for rule in rules}
         self._holds: dict[tuple[str, str], Hold] = {}
         self._incidents: dict[tuple[str, str], Incident] = {}
+        self._reasons: dict[str, str] = {}
         self._hides = {
             cause: [r.detector for r in self._rules.values() if cause in r.hidden_by] for cause in self._rules
         }
@@ -55,6 +65,17 @@ class IncidentBook:
     def open_incidents(self) -> list[Incident]:
         """Incidents that last, oldest first."""
         return sorted(self._incidents.values(), key=lambda i: (i.start_s, i.detector, i.part))
+
+    def explain(self, detector: str, reason: str) -> None:
+        """What incidents of the detector that open from now on give as their reason."""
+        self._reasons[detector] = reason
+
+    def attach(self, incident: Incident, evidence: str) -> None:
+        """Note where the evidence of an incident lies, if it is still open: it stays with it, also elsewhere."""
+        key = incident.detector, incident.part
+        known = self._incidents.get(key)
+        if known is not None and known.incident_id == incident.incident_id:
+            self._incidents[key] = msgspec.structs.replace(known, evidence=evidence)
 
     def busy(self, detector: str) -> bool:
         """Whether good readings matter: False when all holds of the detector are quiet, which is nearly always."""
@@ -73,6 +94,7 @@ class IncidentBook:
                 hold = self._holds[detector, reading.part] = Hold(self._rules[detector], reading.part)
             elif not reading.bad and hold.phase is Phase.QUIET:
                 continue
+            self._now_s = max(self._now_s, reading.until_s)
             out += self._take(hold, reading)
         return out
 
@@ -98,10 +120,14 @@ class IncidentBook:
     def state(self) -> BookState:
         """Everything as a value."""
         holds = tuple(hold.state() for hold in self._sorted() if hold.phase is not Phase.QUIET)
-        return BookState(origin_utc=self.origin_utc, holds=holds, incidents=tuple(self.open_incidents))
+        incidents = tuple(self.open_incidents)
+        return BookState(origin_utc=self.origin_utc, holds=holds, incidents=incidents, health=self.health)
 
-    def resume(self, state: BookState) -> None:
-        """Continue from a value that `state` gave; rules may have changed meanwhile, unknown detectors are left out."""
+    def resume(self, state: BookState) -> list[Transition]:
+        """Continue from a value that `state` gave; rules may have changed meanwhile, and then hold from now on.
+
+        What closes: the incidents of detectors that are no longer on, where they were last seen bad.
+        """
         self.origin_utc = state.origin_utc
         for saved in state.holds:
             if saved.detector in self._rules:
@@ -110,6 +136,18 @@ class IncidentBook:
         for incident in state.incidents:
             if incident.detector in self._rules:
                 self._incidents[incident.detector, incident.part] = incident
+        self.health, self._now_s = state.health, state.health.at_s
+        self._weigh()
+        ends_s = {(saved.detector, saved.part): saved.bad_until_s for saved in state.holds}
+        return [
+            (NoticeKind.CLOSED, self._switched_off(incident, ends_s.get((incident.detector, incident.part))))
+            for incident in state.incidents
+            if incident.detector not in self._rules
+        ]
+
+    def _switched_off(self, incident: Incident, end_s: float | None) -> Incident:
+        end_s = incident.start_s if end_s is None else max(incident.start_s, end_s)
+        return msgspec.structs.replace(incident, end_s=end_s, end_utc=self._utc(end_s), reason=SWITCHED_OFF)
 
     def _sorted(self) -> Iterator[Hold]:
         return (self._holds[key] for key in sorted(self._holds))
@@ -121,7 +159,20 @@ class IncidentBook:
         out = self._record(hold, hold.step(reading))
         if any(kind is NoticeKind.OPENED for kind, _ in out):
             out += self._take_over(hold)
+        if len(self._incidents) > 1:
+            out += self._worsened()
         return out
+
+    def _worsened(self) -> list[Transition]:
+        """What another incident at the same time makes critical, and was not."""
+        return [
+            self._changed(self._holds[key], cause)
+            for key, incident in sorted(self._incidents.items())
+            if incident.severity is not Severity.CRITICAL and (cause := self._together(self._holds[key])) is not None
+        ]
+
+    def _together(self, hold: Hold) -> Hold | None:
+        return together(hold, self._sorted()) if hold.rule.worse_with else None
 
     def _hidden(self, rule: Rule, reading: Reading) -> bool:
         return any(
@@ -145,13 +196,14 @@ class IncidentBook:
 
     def _opened(self, hold: Hold) -> Transition:
         start_utc, offset_s = self._utc(hold.start_s), self._pts_minus_at_s()
-        rule = hold.rule
+        rule, worse = hold.rule, self._together(hold)
+        reason = self._reasons.get(rule.detector, "")
         incident = Incident(
             incident_id=incident_id(self.stream_id, rule.detector, hold.part, start_utc),
             stream_id=self.stream_id,
             detector=rule.detector,
             part=hold.part,
-            severity=rule.severity,
+            severity=Severity.CRITICAL if worse else self._severity(rule),
             start_s=hold.start_s,
             end_s=None,
             start_utc=start_utc,
@@ -159,10 +211,33 @@ class IncidentBook:
             start_pts_s=None if offset_s is None else hold.start_s + offset_s,
             value=hold.value,
             unit=rule.unit,
+            reason=_beside(reason, worse) if worse else reason,
             labels=self.labels,
         )
         self._incidents[rule.detector, hold.part] = incident
+        self._weigh()
         return NoticeKind.OPENED, incident
+
+    def _severity(self, rule: Rule) -> Severity:
+        lower = rule.severity_with_sound
+        return lower if lower is not None and self._audible() else rule.severity
+
+    def _changed(self, hold: Hold, cause: Hold) -> Transition:
+        key = hold.rule.detector, hold.part
+        incident = self._incidents[key]
+        worse = self._incidents[key] = msgspec.structs.replace(
+            incident,
+            severity=Severity.CRITICAL,
+            severity_before=incident.severity,
+            value=hold.value,
+            reason=_beside(incident.reason, cause),
+        )
+        self._weigh()
+        return NoticeKind.CHANGED, worse
+
+    def _weigh(self) -> None:
+        """The health that the incidents open now leave."""
+        self.health = self.health.after(self._now_s, (one.severity for one in self._incidents.values()))
 
     def _closed(self, hold: Hold, reason: str) -> Transition:
         incident = self._incidents.pop((hold.rule.detector, hold.part))
@@ -173,10 +248,16 @@ class IncidentBook:
             value=hold.value,
             reason=reason or incident.reason,
         )
+        self._weigh()
         return NoticeKind.CLOSED, closed
 
     def _utc(self, at_s: float) -> datetime:
         return (self.origin_utc + timedelta(seconds=at_s)).astimezone(UTC)
+
+
+def _beside(reason: str, cause: Hold) -> str:
+    words = f"together with {cause.rule.detector}"
+    return f"{reason}; {words}" if reason else words
 
 
 def incident_id(stream_id: str, detector: str, part: str, start_utc: datetime) -> str:

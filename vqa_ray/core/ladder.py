@@ -20,6 +20,14 @@ SETTLE_S = 2.0  # after a step, time to see what it brought
 BASE_WINDOW_S = 60.0  # the smallest delay of so long is what the network itself takes
 
 
+class Pace(enum.Enum):
+    """How a stream keeps up."""
+
+    LATE = "late"
+    FAIR = "fair"
+    FINE = "fine"
+
+
 class Ladder:
     """Decides the rung from how far the newest analysed frame lies behind the wall clock.
 
@@ -35,17 +43,33 @@ class Ladder:
 
     def step(self, behind_s: float, now_s: float, *, slack_s: float = 0.0) -> Tier:
         """The rung from now on. slack_s: delay that comes in bursts by nature (a segment's length)."""
-        self.lag_s = behind_s - self._least(behind_s, now_s)
-        if self.lag_s > DOWN_AT_S + slack_s:
-            self._fine_since_s = None
-            self._move(+1, now_s, SETTLE_S)
-        elif self.lag_s < UP_BELOW_S + slack_s:
-            self._fine_since_s = now_s if self._fine_since_s is None else self._fine_since_s
-            if now_s - self._fine_since_s >= UP_AFTER_S:
-                self._move(-1, now_s, UP_AFTER_S)
-        else:
-            self._fine_since_s = None
+        match self.look(behind_s, now_s, slack_s=slack_s):
+            case Pace.LATE:
+                self.down(now_s)
+            case Pace.FINE:
+                self.up(now_s)
         return self.tier
+
+    def look(self, behind_s: float, now_s: float, *, slack_s: float = 0.0) -> "Pace":
+        """Takes a measurement; FINE once it has been so for a while."""
+        self.lag_s = behind_s - self._least(behind_s, now_s)
+        if self.lag_s >= UP_BELOW_S + slack_s:
+            self._fine_since_s = None
+            return Pace.LATE if self.lag_s > DOWN_AT_S + slack_s else Pace.FAIR
+        self._fine_since_s = now_s if self._fine_since_s is None else self._fine_since_s
+        return Pace.FINE if now_s - self._fine_since_s >= UP_AFTER_S else Pace.FAIR
+
+    def down(self, now_s: float) -> None:
+        """One rung, unless the last step was just now."""
+        self._move(+1, now_s, SETTLE_S)
+
+    def up(self, now_s: float) -> None:
+        """One rung, unless there was a step within the time that shows whether it can be kept."""
+        self._move(-1, now_s, UP_AFTER_S)
+
+    def settles(self, now_s: float) -> bool:
+        """Whether it stepped so recently that it does not show yet what that brought."""
+        return now_s - self._stepped_s < SETTLE_S
 
     def _move(self, by: int, now_s: float, settle_s: float) -> None:
         to = RUNGS[min(len(RUNGS) - 1, max(0, RUNGS.index(self.tier) + by))]

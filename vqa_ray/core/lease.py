@@ -37,6 +37,7 @@ class Leases:
         self._lease_s = lease_s
         self._grace_s = grace_s
         self._held: dict[str, tuple[int, float]] = {}  # stream: epoch, renewed at
+        self._lost: dict[str, int] = {}  # stream: newest epoch whose lease ended without a release
         self._away = False
 
     @property
@@ -53,8 +54,14 @@ class Leases:
         if stream_id in self._held and self._held[stream_id][0] == epoch:
             del self._held[stream_id]
 
-    def answered(self, asked: Mapping[str, int], asked_s: float, refused: Iterable[tuple[str, int]]) -> list[Over]:
-        """The supervisor answered a beat, sent at `asked_s`, about the streams (and epochs) of `asked`."""
+    def answered(
+        self, asked: Mapping[str, int], asked_s: float, refused: Iterable[tuple[str, int]], now_s: float
+    ) -> list[Over]:
+        """The supervisor answered a beat, sent at `asked_s`, about the streams (and epochs) of `asked`.
+
+        A lease that had run out by then is not renewed: its stream has been told so already (see `over`).
+        """
+        late = {(one.stream_id, one.epoch) for one in self._late(now_s)}
         self._away = False
         ended = set(refused)
         over: list[Over] = []
@@ -63,10 +70,12 @@ class Leases:
             if held is None or held[0] != epoch:
                 continue
             if (stream_id, epoch) in ended:
-                del self._held[stream_id]
                 over.append(Over(stream_id, epoch, Cause.REFUSED))
+            elif (stream_id, epoch) in late:
+                over.append(Over(stream_id, epoch, Cause.EXPIRED))
             else:
                 self._held[stream_id] = (epoch, max(asked_s, held[1]))
+        self._end(over)
         return over
 
     def away(self) -> None:
@@ -75,8 +84,30 @@ class Leases:
 
     def expired(self, now_s: float) -> list[Over]:
         """The leases that ran out; they are no longer held."""
-        length_s = self._grace_s if self._away else self._lease_s
-        late = [(sid, epoch) for sid, (epoch, renewed_s) in self._held.items() if now_s - renewed_s > length_s]
-        for stream_id, _ in late:
-            del self._held[stream_id]
+        late = self._late(now_s)
+        self._end(late)
+        return late
+
+    def over(self, stream_id: str, epoch: int, now_s: float) -> bool:
+        """Whether the lease ran out or was refused: nothing may be done or said for the stream any more.
+
+        Asked at each packet and each transition, since a process that was frozen wakes up in the middle of its work.
+        A stream that was released is not over: what it says last is its own.
+        """
+        if epoch <= self._lost.get(stream_id, -1):
+            return True
+        held = self._held.get(stream_id)
+        return held is not None and held[0] == epoch and now_s - held[1] > self._length_s
+
+    @property
+    def _length_s(self) -> float:
+        return self._grace_s if self._away else self._lease_s
+
+    def _late(self, now_s: float) -> list[Over]:
+        late = [(sid, epoch) for sid, (epoch, renewed_s) in self._held.items() if now_s - renewed_s > self._length_s]
         return [Over(stream_id, epoch, Cause.EXPIRED) for stream_id, epoch in sorted(late)]
+
+    def _end(self, over: Iterable[Over]) -> None:
+        for one in over:
+            del self._held[one.stream_id]
+            self._lost[one.stream_id] = max(one.epoch, self._lost.get(one.stream_id, -1))

@@ -12,7 +12,10 @@ class Input(enum.StrEnum):
     VIDEO = "video"  # core.picture.Picture, one a decoded frame, in presentation order
     AUDIO = "audio"  # core.audio.AudioBlock, blocks of fixed length
     PACKET = "packet"  # PacketInfo, one a demuxed packet, before decoding
-    TRANSPORT = "transport"  # TransportFault, one a broken run of MPEG-TS packets
+    TRANSPORT = "transport"  # TransportFault, one a fault of MPEG-TS, or a span without
+    SERVICES = "services"  # Services, one a second
+    CODING = "coding"  # Coding, one a second
+    PLAYLIST = "playlist"  # PlaylistState, one a look at a live HLS playlist or DASH manifest
     SOURCE = "source"  # SourceState, on each change and at each look of the watchdog
 
 
@@ -71,13 +74,85 @@ class PacketInfo(msgspec.Struct, frozen=True, gc=False):
     arrived_s: float  # monotonic clock
 
 
+class Indicator(enum.StrEnum):
+    """What can be wrong with a transport stream, by the names of ETSI TR 101 290, 5.2."""
+
+    SYNC_LOSS = "TS_sync_loss"  # 1.1
+    SYNC_BYTE = "Sync_byte_error"  # 1.2
+    PAT = "PAT_error"  # 1.3.a
+    CONTINUITY = "Continuity_count_error"  # 1.4
+    PMT = "PMT_error"  # 1.5.a
+    PID = "PID_error"  # 1.6
+    TRANSPORT = "Transport_error"  # 2.1
+    CRC = "CRC_error"  # 2.2
+    PCR_REPETITION = "PCR_repetition_error"  # 2.3a
+    PCR_DISCONTINUITY = "PCR_discontinuity_indicator_error"  # 2.3b
+    PTS = "PTS_error"  # 2.5
+    CAT = "CAT_error"  # 2.6
+
+
 class TransportFault(msgspec.Struct, frozen=True, gc=False):
-    """A continuity error of MPEG-TS: packets of `pid` are missing, repeated or out of order (ETSI TR 101 290, 1.4)."""
+    """A fault of MPEG-TS in packets of `pid`, or, with errors = 0, a span without continuity errors.
+
+    Such a span also says that all other faults that begin before its end have been told. `interval_s`: of indicators
+    that ask for something to come often enough, how long it had not come by `until_s`, by the stream's own clock; the
+    span begins when it was due by the standard.
+    """
 
     at_s: float
     until_s: float
     pid: int
-    errors: int  # number of discontinuities in the span; 0 says that the span was clean
+    errors: int
+    indicator: Indicator = Indicator.CONTINUITY
+    interval_s: float = 0.0
+
+
+CAPTIONS = frozenset({"teletext_subtitles", "dvb_subtitles", "cea_captions", "arib_captions", "text_subtitles"})
+SPLICES = frozenset({"scte35"})
+
+
+class Services(msgspec.Struct, frozen=True, gc=False):
+    """What was carried beside picture and sound, by the names in CAPTIONS and SPLICES."""
+
+    at_s: float
+    until_s: float
+    found: frozenset[str]
+
+
+class Coding(msgspec.Struct, frozen=True, gc=False):
+    """How an input was coded, as it says itself.
+
+    Codecs by libav's names, "" without such a track; fps: pictures a second, 0 if not said; aspect: width to height as
+    shown (16:9); colour: code points of primaries, transfer and matrix (ITU-T H.273), "" if not said; tracks: kind
+    and language of each that is announced; field_order: "top" or "bottom" first, "" if not said.
+    """
+
+    at_s: float
+    until_s: float
+    video_codec: str
+    audio_codec: str
+    fps: float
+    aspect: str
+    colour: str
+    tracks: tuple[tuple[str, str], ...]
+    field_order: str = ""
+
+
+class PlaylistState(msgspec.Struct, frozen=True, gc=False):
+    """A live HLS playlist or DASH manifest as it was found at `at_s`; the look before was at `since_s`.
+
+    rendition: "" for the one that is played; still_s: since when its end has not moved; skipped: segments that were
+    never listed, negative when the numbers went back; missing: the server says that there is none; took_s: to fetch it.
+    """
+
+    at_s: float
+    since_s: float
+    rendition: str
+    target_s: float
+    still_s: float
+    skipped: int
+    missing: bool
+    took_s: float
 
 
 class SourceState(msgspec.Struct, frozen=True, gc=False):

@@ -54,12 +54,15 @@ def dotted(path: Iterable[str | int]) -> str:
     return text.removeprefix(".")
 
 
+LISTED = 40  # names that are told in one sentence; more help nobody
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: what it may have meant, or all there is."""
     names = sorted(set(known))
     if near := difflib.get_close_matches(name, names, n=1):
         return f"; did you mean {near[0]!r}?"
-    return f"; there are: {', '.join(names)}" if names else ""
+    return f"; there are: {', '.join(names)}" if 0 < len(names) <= LISTED else ""
 
 
 def _resolve(text: str, data: object, kind: types.Type) -> Path:

@@ -8,6 +8,7 @@ import msgspec
 from vqa_ray.core.reading import Reading
 
 WINDOW_S = 1.0
+HEALTH = "health"  # the name of the windows of a stream's health: one for each second in which it was watched
 
 
 class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +93,23 @@ class Rollup:
         for tally in self._tallies.values():
             tally.restart(tally.start_s)
         return rows
+
+    def missed(self, detector: str, start_s: float) -> WindowRow:
+        """The second at `start_s`, in which nothing was watched."""
+        return WindowRow(
+            stream_id=self.stream_id,
+            detector=detector,
+            part="",
+            start_utc=self.origin_utc + timedelta(seconds=start_s),
+            start_s=start_s,
+            count=0,
+            min=1.0,
+            mean=1.0,
+            max=1.0,
+            bad_share=1.0,
+            coverage=0.0,
+            epoch=self.epoch,
+        )
 
     def _row(self, key: tuple[str, str], tally: Tally, coverage: Callable[[float], float]) -> WindowRow | None:
         if not tally.count:

@@ -1,0 +1,1 @@
+"""Placement policies: which of the analyzers with room a stream is given."""
