@@ -23,6 +23,11 @@ MOST_BYTES = 1 << 23  # of a manifest
 HERE = "http://manifest.invalid/"  # names of our playlists; nobody can be asked for them (RFC 2606)
 PATIENCE = 3  # segments in a row that cannot be had before the input counts as broken
 REFRESH_AT_LEAST_S = 1.0
+LATE_AT_MOST_S = 4.0  # a packager that is behind the clock by which its newest segments are named
+ASK_AGAIN_S = 0.1  # the first time; then twice as long each time
+ORIGIN_SHIFT_S = 1.0  # a packager that was started again; less is its clock being set
+# Segments of DASH may be called anything (.m4v, .dash, no suffix): `_target` is what guards their URLs here.
+ANY_NAME = {"extension_picky": "0", "allowed_extensions": "ALL", "allowed_segment_extensions": "ALL"}
 
 
 class NetFile:
@@ -68,11 +73,16 @@ class DashSource:
 
     def open(self, limits: tuple[float, float | None]) -> InputContainer:
         """The container; raises what libav raises, and our own errors."""
-        options = self._options | {"http_persistent": "0"}
+        options = self._options | ANY_NAME | {"http_persistent": "0"}
         container: InputContainer = av.open(
             HERE + "all.m3u8", format="hls", options=options, timeout=limits, io_open=self._open
         )
         return container
+
+    def playlist(self) -> str:
+        """The media playlist that libav is given, as it is now."""
+        kinds = [kind for kind in ("video", "audio") if self._manifest.segments.get(kind)]
+        return self._playlist(kinds[0]) if kinds else ""
 
     def _open(self, url: str, flags: int, options: dict[str, Any]) -> Any:
         if url == HERE + "all.m3u8":
@@ -80,7 +90,7 @@ class DashSource:
         if url.startswith(HERE):
             return io.BytesIO(self._playlist(url.removeprefix(HERE).removesuffix(".m3u8")).encode())
         try:
-            file = NetFile(url, self._options, self._limit_s)
+            file = self._segment(url)
         except (av.error.FFmpegError, OSError) as error:
             self._failures += 1
             if self._failures > PATIENCE:
@@ -88,6 +98,31 @@ class DashSource:
             return io.BytesIO(b"")  # libav goes on with the next one
         self._failures = 0
         return file
+
+    def _segment(self, url: str) -> NetFile:
+        """A segment; one of the newest of a live manifest is waited for, as long as its packager may be late."""
+        until_s = time.monotonic() + (LATE_AT_MOST_S if self._manifest.dynamic and not self._failures else 0.0)
+        pause_s = ASK_AGAIN_S
+        while True:
+            try:
+                return NetFile(url, self._options, self._limit_s)
+            except av.error.HTTPNotFoundError:
+                if time.monotonic() + pause_s > until_s or not self._is_new(url):
+                    raise
+            time.sleep(pause_s)
+            pause_s *= 2.0
+
+    def _is_new(self, url: str) -> bool:
+        """Whether the segment ends so near to the end of its list that it may not have been written yet."""
+        for segments in self._manifest.segments.values():
+            left_s = 0.0
+            for segment in reversed(segments):
+                if left_s > LATE_AT_MOST_S:
+                    break
+                if urljoin(self._url, segment.url) == url:
+                    return True
+                left_s += segment.duration_s
+        return False
 
     def _all(self) -> str:
         """The master playlist."""
@@ -134,13 +169,19 @@ class DashSource:
         return url
 
     def _refresh(self) -> None:
-        """A live manifest as it is now: with what has come since, by the clock alone or by a new version of it."""
+        """A live manifest as it is now: with what has come since, by the clock alone or by a new version of it.
+
+        SourceUnavailable when its times began anew: a connection is an epoch, and libav would wait for the track whose
+        times fell back to catch up, and leave the other one out until then.
+        """
         if not self._manifest.dynamic:
             return
         age_s = time.monotonic() - self._fetched_s
         if age_s >= max(REFRESH_AT_LEAST_S, self._manifest.update_s):
             self._text, self._fetched_s = self._fetch(), time.monotonic()
-        self._manifest = parse(self._text, self._wall_s())
+        before, self._manifest = self._manifest, parse(self._text, self._wall_s())
+        if abs(self._manifest.origin_s - before.origin_s) > ORIGIN_SHIFT_S:
+            raise SourceUnavailable("the manifest began anew")
 
     def _fetch(self) -> bytes:
         file, text = NetFile(self._url, self._options, self._limit_s), b""

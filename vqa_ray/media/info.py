@@ -45,7 +45,10 @@ class AudioInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceInfo(msgspec.Struct, kw_only=True):
-    """One input. url: without secrets; duration_s: None for a live one; programs: of a transport stream, else None."""
+    """One input. url: without secrets; duration_s: None for a live one; programs: of a transport stream, else None.
+
+    services: captions and splice messages that it carries, as far as they were looked for.
+    """
 
     url: str
     format: str
@@ -56,6 +59,7 @@ class SourceInfo(msgspec.Struct, kw_only=True):
     bit_rate: int | None = None
     programs: int | None = None
     tracks: int = 0
+    services: tuple[str, ...] = ()
 
 
 def choose(container: InputContainer) -> tuple[Any | None, Any | None]:

@@ -17,24 +17,41 @@ _FIELD = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|)(?:%0(\d+)d)?\$
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One segment: its URL, that of its header (None: it is in it), both relative to the manifest."""
+    """One segment: its URL, that of its header (None: it is in it), both relative to the manifest.
+
+    at_s: where it begins in the presentation, the same in each version of a live manifest; None where that is not told.
+    """
 
     url: str
     header: str | None
     duration_s: float
+    at_s: float | None = None
+
+
+class Representation(msgspec.Struct, frozen=True):
+    """One of the versions of picture or sound, with its segments in the newest period that has any."""
+
+    name: str
+    bandwidth: int
+    segments: list[Segment]
 
 
 class Manifest(msgspec.Struct):
-    """What there is now. segments: of "video" and "audio"; update_s: how often a dynamic one is to be fetched again."""
+    """What there is now. segments: of "video" and "audio"; update_s: how often a dynamic one is to be fetched again.
+
+    origin_s: its availabilityStartTime as UNIX time, which a packager keeps for as long as its times go on.
+    """
 
     dynamic: bool
     update_s: float
     segments: dict[str, list[Segment]]
+    origin_s: float
 
 
 class _Clock(msgspec.Struct, frozen=True):
-    """Where in a period we are: its length, and how much of it has been there; None where that is unknown."""
+    """Where in a period we are: where it starts, its length, and how much of it has been there; None where unknown."""
 
+    start_s: float
     length_s: float | None
     elapsed_s: float | None
     depth_s: float
@@ -45,6 +62,36 @@ def parse(text: bytes, wall_s: float) -> Manifest:
 
     Raises NotMedia when it is none, UnsupportedSource when it is encrypted.
     """
+    root = _root(text)
+    dynamic = root.get("type") == "dynamic"
+    found: dict[str, list[Segment]] = {}
+    for period, clock in _periods(root, wall_s if dynamic else None):
+        for kind in ("video", "audio"):
+            found.setdefault(kind, []).extend(_of_kind(root, period, kind, clock))
+    if dynamic:
+        found = {kind: segments[-MOST_SEGMENTS:] for kind, segments in found.items()}
+    update_s = _seconds(root.get("minimumUpdatePeriod")) or 2.0
+    return Manifest(dynamic, update_s, found, _moment(root.get("availabilityStartTime")))
+
+
+def representations(text: bytes, wall_s: float) -> list[Representation]:
+    """All versions of picture and sound in a live manifest, picture first, the best first.
+
+    Raises NotMedia when it is none.
+    """
+    root = _root(text)
+    found: dict[str, Representation] = {}
+    for period, clock in _periods(root, wall_s):
+        for kind in ("video", "audio"):
+            for bandwidth, group, one in sorted(_all_of_kind(period, kind), key=lambda entry: -entry[0]):
+                height = one.get("height") or group.get("height")
+                name = " ".join(filter(None, (kind, height and f"{height}p", one.get("id"))))
+                if segments := _segments(root, period, group, one, clock):
+                    found[name] = Representation(name, bandwidth, segments[-MOST_SEGMENTS:])
+    return sorted(found.values(), key=lambda entry: (entry.name.startswith("audio"), -entry.bandwidth))
+
+
+def _root(text: bytes) -> ET.Element:
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise NotMedia("a manifest with a document type is not read")
     try:
@@ -55,14 +102,7 @@ def parse(text: bytes, wall_s: float) -> Manifest:
         element.tag = element.tag.rpartition("}")[2]
     if root.tag != "MPD":
         raise NotMedia(f"the manifest is a {root.tag}, no MPD")
-    dynamic = root.get("type") == "dynamic"
-    found: dict[str, list[Segment]] = {}
-    for period, clock in _periods(root, wall_s if dynamic else None):
-        for kind in ("video", "audio"):
-            found.setdefault(kind, []).extend(_of_kind(root, period, kind, clock))
-    if dynamic:
-        found = {kind: segments[-MOST_SEGMENTS:] for kind, segments in found.items()}
-    return Manifest(dynamic, _seconds(root.get("minimumUpdatePeriod")) or 2.0, found)
+    return root
 
 
 def _periods(root: ET.Element, wall_s: float | None) -> list[tuple[ET.Element, _Clock]]:
@@ -76,25 +116,35 @@ def _periods(root: ET.Element, wall_s: float | None) -> list[tuple[ET.Element, _
         at_s = at_s if start_s is None else start_s
         following = _seconds(periods[n + 1].get("start")) if n + 1 < len(periods) else total_s
         length_s = _seconds(period.get("duration")) or (None if following is None else following - at_s)
-        out.append((period, _Clock(length_s, None if since_s is None else since_s - at_s, depth_s)))
+        out.append((period, _Clock(at_s, length_s, None if since_s is None else since_s - at_s, depth_s)))
         at_s += length_s or 0.0
     return out
 
 
 def _of_kind(root: ET.Element, period: ET.Element, kind: str, clock: _Clock) -> list[Segment]:
     """Segments of the best representation of this kind in a period."""
-    best: tuple[int, ET.Element, ET.Element] | None = None
+    every = _all_of_kind(period, kind)
+    if not every:
+        return []
+    _, group, one = max(every, key=lambda entry: entry[0])
+    if group.find("ContentProtection") is not None or one.find("ContentProtection") is not None:
+        raise UnsupportedSource("its media is encrypted: watch it before the encryption")
+    return _segments(root, period, group, one, clock)
+
+
+def _all_of_kind(period: ET.Element, kind: str) -> list[tuple[int, ET.Element, ET.Element]]:
+    """Bandwidth, adaptation set and representation of each of this kind."""
+    found = []
     for group in period.findall("AdaptationSet"):
         for one in group.findall("Representation"):
             about = " ".join(filter(None, (group.get("contentType"), group.get("mimeType"), one.get("mimeType"))))
-            width = int(one.get("bandwidth") or 0)
-            if kind in about and (best is None or width > best[0]):
-                best = width, group, one
-    if best is None:
-        return []
-    _, group, one = best
-    if group.find("ContentProtection") is not None or one.find("ContentProtection") is not None:
-        raise UnsupportedSource("its media is encrypted: watch it before the encryption")
+            if kind in about:
+                found.append((int(one.get("bandwidth") or 0), group, one))
+    return found
+
+
+def _segments(root: ET.Element, period: ET.Element, group: ET.Element, one: ET.Element, clock: _Clock) -> list[Segment]:
+    """Segments of a representation."""
     levels = (root, period, group, one)
     base = ""
     for level in levels:
@@ -127,19 +177,20 @@ def _templated(templates: list[ET.Element], base: str, one: ET.Element, clock: _
     header = told.get("initialization")
     start = None if header is None else urljoin(base, _filled(header, about))
     timeline = next((found for t in reversed(templates) if (found := t.find("SegmentTimeline")) is not None), None)
+    offset = 0.0
     if timeline is not None:
+        offset = float(told.get("presentationTimeOffset", 0))
         end_s = clock.length_s if clock.length_s is not None else clock.elapsed_s
-        spans = _timed(
-            timeline, None if end_s is None else end_s * scale + float(told.get("presentationTimeOffset", 0))
-        )
+        spans = _timed(timeline, None if end_s is None else end_s * scale + offset)
         numbered: list[tuple[int, int, float]] = [(number + n, at, length) for n, (at, length) in enumerate(spans)]
     else:
         numbered = _counted(float(told.get("duration", scale)), scale, number, clock)
     media = told.get("media", "")
-    return [
-        Segment(urljoin(base, _filled(media, about | {"Number": str(n), "Time": str(at)})), start, length / scale)
-        for n, at, length in numbered
-    ]
+    out = []
+    for n, at, length in numbered:
+        url = urljoin(base, _filled(media, about | {"Number": str(n), "Time": str(at)}))
+        out.append(Segment(url, start, length / scale, clock.start_s + (at - offset) / scale))
+    return out
 
 
 def _timed(timeline: ET.Element, end: float | None) -> list[tuple[int, float]]:

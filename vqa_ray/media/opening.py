@@ -14,6 +14,7 @@ from av.container import InputContainer
 
 from vqa_ray.core.urls import redact, resolve, scheme
 from vqa_ray.errors import NotMedia, SourceError
+from vqa_ray.media import edge
 from vqa_ray.media.dash import DashSource
 from vqa_ray.media.failures import opening_failed
 from vqa_ray.media.feed import FileTap, NetFeed, Tap
@@ -21,6 +22,8 @@ from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.playlist import forbidden_target
 from vqa_ray.media.schemes import Row, libav_options, row_of
 
+DEFAULT_START_INDEX = -3  # libav's own
+LOOKS_S = 5.0  # libav's analyzeduration: for so long it may look at packets before it calls an input open
 _OTHER_THAN_TS = frozenset({
     ".m3u8", ".m3u", ".mpd", ".mp4", ".m4v", ".m4a", ".mov", ".mkv", ".webm", ".flv", ".mp3", ".aac", ".ac3", ".ogg",
     ".oga", ".opus", ".wav", ".flac", ".avi", ".mxf",
@@ -28,9 +31,10 @@ _OTHER_THAN_TS = frozenset({
 
 
 class Opened(msgspec.Struct):
-    """An open container, and the tap on its bytes if there is one. late_s: since opening began, of the first byte.
+    """An open container, and the tap on its bytes if there is one.
 
-    name: of the format, where it is not libav's.
+    late_s: from when opening began until the first picture was live; negative of media that was made before, as HLS
+    begins with. name: of the format, where it is not libav's.
     """
 
     container: InputContainer
@@ -63,11 +67,14 @@ class Opener:
             tapped = self._tapped(began_s) if self._may_be_ts() else None
             if tapped is not None:
                 return tapped
-            left_s = max(0.5, self._options.open_timeout_s - (self._now() - began_s))
+            left_s = self._left_s(began_s)
             if self._is(".mpd"):
                 return self._manifest(left_s, began_s)
-            container = av.open(self._real, options=self._libav, timeout=self._limits(left_s))
-            return Opened(container, None, self._now() - began_s)
+            late_s = self._first_live_s(began_s) if self._live and self._is(".m3u8") else None
+            container = av.open(self._real, options=self._libav, timeout=self._limits(self._left_s(began_s)))
+            if late_s is None:
+                late_s = self._late_s(container, began_s)
+            return Opened(container, None, late_s)
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
             raise self._failed(error, self._now() - began_s) from None
 
@@ -81,6 +88,32 @@ class Opener:
         except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
             raise self._failed(error, self._now() - began_s) from None
 
+    def _left_s(self, began_s: float) -> float:
+        return max(0.5, self._options.open_timeout_s - (self._now() - began_s))
+
+    def _late_s(self, container: InputContainer, began_s: float) -> float:
+        """`Opened.late_s` of what libav opened by itself."""
+        took_s = self._now() - began_s
+        if not self._live or self._options.listen:
+            return took_s
+        if container.format.name == "hls":  # a playlist that does not look like one by its URL
+            first_s = self._first_live_s(began_s)
+            return took_s if first_s is None else first_s
+        return max(0.0, took_s - LOOKS_S)  # pushed in real time, and kept while libav looked at it
+
+    def _first_live_s(self, began_s: float) -> float | None:
+        """`Opened.late_s` of HLS; None if its playlist does not tell."""
+        limit_s = min(self._left_s(began_s), self._options.read_timeout_s)
+        listed = edge.fetch(self._real, self._libav, limit_s, self._now)
+        if listed is None:
+            return None
+        return self._now() - began_s - edge.age_s(listed, self._start_index, time.time())
+
+    @property
+    def _start_index(self) -> int:
+        given = self._libav.get("live_start_index", "")
+        return int(given) if given.lstrip("-").isdigit() else DEFAULT_START_INDEX
+
     def _file(self) -> Opened:
         path = self._real.removeprefix("file://").removeprefix("file:")
         container = av.open(path, options=self._libav)
@@ -89,8 +122,11 @@ class Opener:
 
     def _manifest(self, left_s: float, began_s: float) -> Opened:
         source = DashSource(self._real.removeprefix("file://"), self._libav, min(left_s, self._options.read_timeout_s))
-        left_s = max(0.5, self._options.open_timeout_s - (self._now() - began_s))
-        return Opened(source.open((left_s, self._options.read_timeout_s)), None, self._now() - began_s, "dash")
+        late_s = self._now() - began_s
+        if self._live and (listed := edge.parse(source.playlist())) is not None:
+            late_s -= edge.age_s(listed, self._start_index, time.time())
+        container = source.open((self._left_s(began_s), self._options.read_timeout_s))
+        return Opened(container, None, late_s, "dash")
 
     def _is(self, suffix: str) -> bool:
         return PurePosixPath(urlsplit(self._real).path).suffix.lower() == suffix
@@ -119,7 +155,11 @@ class Opener:
         return None
 
     def _transport(self, source: Any) -> InputContainer:
-        options = {key: value for key, value in self._libav.items() if key in ("protocol_whitelist", "probesize")}
+        options = {
+            key: value
+            for key, value in self._libav.items()
+            if key in ("protocol_whitelist", "probesize", "fpsprobesize")
+        }
         if isinstance(source, str):
             options["protocol_whitelist"] += ",subfile"
         container: InputContainer = av.open(source, format="mpegts", options=options)

@@ -29,9 +29,16 @@ class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     listen: Annotated[
         bool, msgspec.Meta(description="Wait for a sender that pushes to this URL (RTMP, RTSP, TCP, HTTP).")
     ] = False
+    single_client: Annotated[
+        bool | None,
+        msgspec.Meta(
+            description="The source serves one client at a time: a stream that moves lets go of it first, which costs a"
+            " gap; null: so for what is sent to us (`listen`, UDP and RTP that are no multicast)."
+        ),
+    ] = None
     ring_bytes: Annotated[
         int, msgspec.Meta(ge=0, le=1024 * MIB, description="Compressed packets kept for evidence clips, at most.")
-    ] = 8 * MIB
+    ] = 6 * MIB
     ring_s: Annotated[
         float, msgspec.Meta(ge=0, le=600, description="Media time kept for evidence clips; the last GOP stays whole.")
     ] = 10.0

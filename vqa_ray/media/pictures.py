@@ -39,6 +39,8 @@ class PictureMaker:
         self._reformatter: VideoReformatter | None = None
         self._last: Picture | None = None
         self._before: Plane | None = None
+        self._sketch_before: Plane | None = None
+        self._shape = (0, 0)  # of the one before
         self._layout: PixelLayout | None = None
         self.form = (0, 0, "")  # width, height and pixel format of the frame before
 
@@ -46,14 +48,21 @@ class PictureMaker:
         """The last picture was looked at: keep what it left for the next, let go of its frame."""
         last = self._last
         if last is not None:
-            self._before = last._small
+            self._before, self._sketch_before, self._shape = last._small, last._sketch, last.luma.shape
             self._last = None
 
+    def show(self, picture: Picture) -> None:
+        """`picture` is looked at next. Call `release` before each."""
+        if picture.luma.shape == self._shape:
+            picture.before, picture.sketch_before = self._before, self._sketch_before
+        self._last = picture
+
     def make(self, frame: VideoFrame, at_s: float, until_s: float, damaged: bool) -> Picture:
-        """A view of `frame`; damaged: data before it could not be decoded. Call `release` before each."""
+        """A view of `frame`; damaged: data before it could not be decoded."""
         width, height, _ = form = frame.width, frame.height, frame.format.name
         if form != self.form:
-            self.form, self._before, self._layout = form, None, self._layout_of(frame)
+            self.form = form
+            self._layout = self._layout_of(frame)
         layout = self._layout
         assert layout is not None
         key, corrupt, interlaced = frame.key_frame, damaged or frame.is_corrupt, frame.interlaced_frame
@@ -64,7 +73,7 @@ class PictureMaker:
             frame = self._planar(frame, layout)
             layout, full_range, plane = self._layout_of(frame), frame.color_range == FULL_RANGE, VideoPlane(frame, 0)
             line_size = plane.line_size
-        picture = self._last = Picture(
+        return Picture(
             np.ndarray((height, width), layout.dtype, plane, 0, (line_size, layout.item)),
             at_s=at_s,
             until_s=until_s,
@@ -74,9 +83,7 @@ class PictureMaker:
             key=key,
             corrupt=corrupt,
             chroma=partial(chroma_planes, frame, layout),
-            before=self._before,
         )
-        return picture
 
     def _layout_of(self, frame: VideoFrame) -> PixelLayout:
         name = frame.format.name

@@ -22,7 +22,7 @@ class RingPacket(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-_Entry = tuple[str, "Packet[Any]", bool, float | None]
+Entry = tuple[str, "Packet[Any]", bool, float | None]  # kind, packet, whether it is a key frame, at_s
 
 
 class PacketRing:
@@ -37,7 +37,7 @@ class PacketRing:
         self.limit_s = limit_s
         self.video = video
         self.size_bytes = 0
-        self._packets: deque[_Entry] = deque()
+        self._packets: deque[Entry] = deque()
         self._keys: deque[float | None] = deque()  # at_s of each key frame held
         self._waiting = video  # for a key frame to start with
 
@@ -65,11 +65,15 @@ class PacketRing:
         self.size_bytes = 0
         self._waiting = self.video
 
+    def entries(self) -> tuple[Entry, ...]:
+        """What is held, in demux order, from a key frame on, by reference; may be called from any thread."""
+        return tuple(self._packets)
+
     def packets(self) -> tuple[RingPacket, ...]:
         """What is held, in demux order, from a key frame on; may be called from any thread."""
         return tuple(
             RingPacket(kind, p.stream_index, p.pts, p.dts, p.duration or 0, key, at_s, bytes(p))
-            for kind, p, key, at_s in tuple(self._packets)
+            for kind, p, key, at_s in self.entries()
         )
 
     def _trim(self, now_s: float | None) -> None:

@@ -1,6 +1,8 @@
 """The kinds of inputs, a row each: a scheme's libav options, and the protocols that may be opened behind its URL."""
 
+import ipaddress
 import math
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -44,11 +46,14 @@ _RTMP = Row(
 )
 _HTTP = Row(
     needs=HTTP,
-    options={"live_start_index": "-3", "reconnect": "0", "http_persistent": "1"},
+    options={"live_start_index": "-1", "reconnect": "0", "http_persistent": "1"},
     tap=True,
     listen={"listen": "1"},
     native_limit=True,
 )
+# libav's own look at 20 pictures for their rate keeps a live stream waiting for 0.8 s, RTMP for 1.6 s; their packets
+# say it. A stream that is taken over is analysed so much sooner. A file is looked at in full.
+_RATE_LOOKS = {"fpsprobesize": "5"}
 _UDP_OPTIONS = {"fifo_size": "11156", "overrun_nonfatal": "1", "buffer_size": "1048576"}  # 2 MiB between us and the net
 
 SCHEMES: dict[str, Row] = {
@@ -63,6 +68,7 @@ SCHEMES: dict[str, Row] = {
     "rtmps": _RTMP,
     "tcp": Row(needs=("tcp",), read_limit=("timeout",), tap=True, listen={"listen": "1"}),
 }
+SENT_TO_US = frozenset({"udp", "rtp"})  # of two sockets at one address of ours only one gets the datagrams
 _BRIDGES = {
     "srt": "run `srt-live-transmit '{url}' udp://127.0.0.1:PORT` beside it and watch udp://127.0.0.1:PORT",
     "rist": "run `ristreceiver -i '{url}' -o udp://127.0.0.1:PORT` beside it and watch udp://127.0.0.1:PORT",
@@ -72,11 +78,25 @@ _BRIDGES = {
 }
 
 
+def serves_one(url: str, options: SourceOptions) -> bool:
+    """Whether a second connection beside the first would get nothing, or take it away."""
+    if options.single_client is not None:
+        return options.single_client
+    return options.listen or (scheme(url) in SENT_TO_US and not _multicast(url))
+
+
+def _multicast(url: str) -> bool:
+    try:
+        return ipaddress.ip_address((urlsplit(url).hostname or "").rpartition("@")[2]).is_multicast
+    except ValueError:
+        return False
+
+
 def row_of(url: str, options: SourceOptions, *, live: bool) -> Row:
     """The row of a URL that the profile allows.
 
-    Raises UnsupportedSource, with what to do instead, for a scheme that libav lacks here; ForbiddenProtocol for one
-    that the profile does not allow.
+    Raises UnsupportedSource, with what to do instead, for a scheme that libav lacks here, and for a URL that can name
+    nothing; ForbiddenProtocol for a scheme that the profile does not allow.
     """
     name = scheme(url)
     row = SCHEMES.get(name)
@@ -85,7 +105,21 @@ def row_of(url: str, options: SourceOptions, *, live: bool) -> Row:
     names = allowed(options, live=live)
     if name not in names:
         raise ForbiddenProtocol(f"{redact(url)}: the profile does not allow {name} (but {', '.join(sorted(names))})")
+    if name != "file" and "${" not in url and (wrong := _wrong_address(url)):
+        raise UnsupportedSource(f"{redact(url)}: {wrong}")
     return row
+
+
+def _wrong_address(url: str) -> str:
+    """What is wrong with the host and port of a URL, "" if nothing."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f"is no address: {error}"
+    if parts.hostname is None and scheme(url) not in ("udp", "rtp", "tcp"):  # there: any address of this machine
+        return "names no host"
+    return "names no port" if port is None and scheme(url) in ("udp", "rtp", "tcp") else ""
 
 
 def allowed(options: SourceOptions, *, live: bool) -> frozenset[str]:
@@ -104,7 +138,7 @@ def whitelist(row: Row, options: SourceOptions, *, live: bool) -> str:
 def libav_options(url: str, options: SourceOptions, *, live: bool) -> dict[str, str]:
     """All options that `av.open` is given for this URL."""
     row = row_of(url, options, live=live)
-    chosen = dict(row.options)
+    chosen = row.options | (_RATE_LOOKS if live else {})
     for name in () if options.listen and row.native_limit else row.read_limit:  # there it limits the wait for a sender
         chosen[name] = str(round(options.read_timeout_s * 1e6))
     if scheme(url) in ("rtsp", "rtsps") and not options.listen:

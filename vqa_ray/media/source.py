@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 
 from vqa_ray.core.ladder import Tier
-from vqa_ray.core.picture import Picture
+from vqa_ray.core.picture import Picture, Plane
+from vqa_ray.core.reading import Services
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.core.urls import is_live
+from vqa_ray.errors import NotMedia
 from vqa_ray.media.connection import Connection, EndOfMedia, Item
 from vqa_ray.media.info import AudioInfo, SourceInfo, VideoInfo
 from vqa_ray.media.opening import Opener
@@ -15,10 +17,10 @@ from vqa_ray.media.ring import PacketRing, RingPacket
 
 __all__ = [
     "AudioInfo", "Connection", "EndOfMedia", "Item", "PacketRing", "RingPacket", "SourceInfo", "SourceOptions", "Tier",
-    "VideoInfo", "is_live", "open_source", "probe",
+    "VideoInfo", "is_live", "open_source", "picture_at", "probe",
 ]  # fmt: skip
 
-PROBE_PACKETS = 500  # looked at for the first picture
+PROBE_PACKETS = 500  # looked at for the first pictures
 
 
 def open_source(
@@ -46,15 +48,35 @@ def open_source(
         raise
 
 
+def picture_at(url: str, at_s: float, options: SourceOptions | None = None) -> Plane:
+    """The small luma, (h, w) uint8, of the first picture that is shown at `at_s` or later.
+
+    Raises like `open_source`, and NotMedia where there is none.
+    """
+    timeline = Timeline()
+    timeline.connect(0.0)
+    connection = open_source(url, options or SourceOptions(), timeline, live=is_live(url))
+    try:
+        while True:
+            for item in connection.read():
+                if isinstance(item, Picture) and item.until_s > at_s:
+                    return item.small.copy()
+    except EndOfMedia:
+        raise NotMedia(f"{connection.info.url}: has no picture at {at_s:g} s") from None
+    finally:
+        connection.close()
+
+
 def probe(url: str, options: SourceOptions | None = None, *, live: bool | None = None) -> SourceInfo:
-    """What an input holds, with its first picture decoded; raises like `open_source`."""
+    """What an input holds, with its first pictures decoded and looked at for captions; raises like `open_source`."""
     timeline = Timeline()
     timeline.connect(0.0)
     live = is_live(url) if live is None else live
     connection = open_source(url, options or SourceOptions(), timeline, live=live)
+    connection.tells_services = True
     try:
-        for _ in range(PROBE_PACKETS if connection.info.video else 0):
-            if any(isinstance(item, Picture) for item in connection.read()):
+        for _ in range(PROBE_PACKETS):
+            if any(isinstance(item, Services) for item in connection.read()):
                 break
     except EndOfMedia:
         pass

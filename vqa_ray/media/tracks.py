@@ -1,6 +1,6 @@
 """The decoder of one elementary stream, and the times of what leaves it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,14 @@ from av.packet import Packet
 
 from vqa_ray.core.audio import BLOCK_S, AudioBlock
 from vqa_ray.core.ladder import Tier
-from vqa_ray.core.picture import Picture
+from vqa_ray.core.picture import Picture, sketch_all
 from vqa_ray.core.reading import PacketInfo
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.media.blocks import BlockMaker
 from vqa_ray.media.dating import Passed
 from vqa_ray.media.info import VideoInfo
 from vqa_ray.media.pictures import PictureMaker
+from vqa_ray.media.references import References
 
 _SKIP = {Tier.ALL: "DEFAULT", Tier.NO_DISPOSABLE: "NONREF", Tier.KEY: "NONKEY"}
 MOST_TOGETHER = 8  # packets of sound
@@ -82,7 +83,8 @@ class VideoTrack(Track):
         self._maker = PictureMaker()
         self._damaged = False
         self._unflagged = self._context.name == "hevc"  # libav's decoder does not say that it decoded damaged data
-        self._damaged_pts: set[int] = set()  # of packets behind a continuity error, whose pictures are to come
+        self._references = References(self._context.extradata) if self._context.name == "h264" else None
+        self._damaged_pts: set[int] = set()  # of packets behind a loss that libav does not flag
         self._last_s: float | None = None  # of the picture before
         self._form = self._maker.form
         self.changed: Callable[[VideoInfo], VideoInfo] | None = None
@@ -92,7 +94,7 @@ class VideoTrack(Track):
         self._key_only = False
         self._balance = 0  # packets in less frames out
         self._delay = 0  # what of that is the decoder's delay
-        self.release = self._maker.release
+        self.release, self.show = self._maker.release, self._maker.show
 
     @property
     def tier(self) -> Tier:
@@ -115,18 +117,27 @@ class VideoTrack(Track):
         count, self._taken = self.skipped - self._taken, self.skipped
         return count
 
-    def decode(self, packet: "Packet[Any]", key: bool) -> list[Any]:
-        """Frames that leave the decoder when this packet enters it."""
-        if self._unflagged and packet.is_corrupt and packet.pts is not None:
+    def place(self, packet: "Packet[Any]", size: int, now_s: float) -> PacketInfo:
+        """The packet as detectors see it; whether its picture will be damaged is noted here."""
+        info = super().place(packet, size, now_s)
+        lost = self._references is not None and self._references.lost(packet, info.key)
+        if (lost or (self._unflagged and info.corrupt)) and packet.pts is not None:
             if len(self._damaged_pts) >= MOST_DAMAGED:
                 self._damaged_pts.clear()
             self._damaged_pts.add(packet.pts)
+        return info
+
+    def decode(self, packet: "Packet[Any]", key: bool) -> list[Any]:
+        """Frames that leave the decoder when this packet enters it."""
         if self._key_only:
             return self._decode_key(packet, key)
         errors = self.errors
         frames = self._decode(packet)
         if self.errors != errors and self._last_s is not None:  # before the first picture: joined in mid-GOP
             self._damaged = True
+        if self._damaged and frames and frames[0].pts is not None:  # it may have to wait behind others
+            self._damaged_pts.add(frames[0].pts)
+            self._damaged = False
         self._balance += 1 - len(frames)
         if self._tier is not Tier.ALL and self._balance > self._delay:
             self.skipped += self._balance - self._delay
@@ -137,7 +148,14 @@ class VideoTrack(Track):
         """What the decoder still holds at the end."""
         return self._decode(None)
 
-    def picture(self, frame: Any) -> Picture:
+    def pictures(self, frames: Iterable[Any]) -> list[Picture]:
+        """Frames as pictures, in order; `show` is to be called of each before it is looked at."""
+        pictures = [self._picture(frame) for frame in frames]
+        if len(pictures) > 1:
+            sketch_all(pictures)
+        return pictures
+
+    def _picture(self, frame: Any) -> Picture:
         """The frame as a picture; its `until_s` is when the next one is due."""
         pts = frame.pts if frame.pts is not None else frame.dts
         last_s = self._last_s

@@ -25,6 +25,7 @@ class Door:
         self.host = host
         self.port = port
         self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
         self._clients: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.open()
@@ -37,13 +38,19 @@ class Door:
         listener.settimeout(ACCEPT_POLL_S)
         self.port = listener.getsockname()[1]
         self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="door", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="door", daemon=True)
+        self._accepting.start()
 
     def shut(self) -> None:
         """Closes the listener and all connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, which keeps the port taken
             listener.close()
+        accepting, self._accepting = self._accepting, None
+        if accepting is not None and accepting is not threading.current_thread():
+            accepting.join(5 * ACCEPT_POLL_S)
         with self._lock:
             clients, self._clients = self._clients, set()
         for client in clients:
