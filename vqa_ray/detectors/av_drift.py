@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading
-from vqa_ray.detectors.base import NOTHING, ClearAfter, DetectorSpec, Immediate, RaiseAfter
+from vqa_ray.detectors.base import NOTHING, ClearAfter, DetectorSpec, PacketReader, RaiseAfter
 
 STEP_S = 1.0
 STEADY = (Continuity.STEADY, Continuity.WRAP)
@@ -25,9 +25,13 @@ class AvDriftSpec(DetectorSpec, frozen=True, kw_only=True):
     """Sound drifts from picture: their distance in the multiplex changed since the connection began."""
 
     id: ClassVar[str] = "av_drift"
-    input: ClassVar[Input] = Input.PACKET
+    inputs: ClassVar[tuple[Input, ...]] = (Input.PACKET,)
     unit: ClassVar[str] = "ms"
     hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
+    adapts: ClassVar[str] = (
+        "drift is how far the distance of sound and picture is from that at the start of the connection, or since the "
+        "last gap; tolerance_ms bounds it"
+    )
 
     raise_after_s: RaiseAfter = 10.0
     clear_after_s: ClearAfter = 10.0
@@ -43,7 +47,7 @@ class AvDriftSpec(DetectorSpec, frozen=True, kw_only=True):
         return AvDriftDetector(self)
 
 
-class AvDriftDetector(Immediate):
+class AvDriftDetector(PacketReader):
     """Compares the distance of late with that of the connection's first window."""
 
     def __init__(self, spec: AvDriftSpec) -> None:
@@ -54,22 +58,24 @@ class AvDriftDetector(Immediate):
         self._base_s: float | None = None
         self._step_at_s: float | None = None
 
-    def read(self, packet: PacketInfo) -> Sequence[Reading]:
+    def read_all(self, packets: Sequence[PacketInfo]) -> Sequence[Reading]:
         """One reading a second of media, after the first window; `value` is the drift, whatever its direction."""
-        at_s = packet.at_s
-        if at_s is None:
-            return NOTHING
-        if packet.continuity not in STEADY:
-            self._restart()
-        if packet.kind == "audio":
-            self._audio_s = at_s + packet.duration_s
-            return NOTHING
-        if self._audio_s is None:
-            return NOTHING
-        self._skews.append(self._audio_s - at_s)
-        if self._step_at_s is None:
-            self._step_at_s = at_s
-        return self._step(at_s) if at_s - self._step_at_s >= STEP_S else NOTHING
+        out: Sequence[Reading] = NOTHING
+        for packet in packets:
+            at_s = packet.at_s
+            if at_s is None:
+                continue
+            if packet.continuity not in STEADY:
+                self._restart()
+            if packet.kind == "audio":
+                self._audio_s = at_s + packet.duration_s
+            elif self._audio_s is not None:
+                self._skews.append(self._audio_s - at_s)
+                if self._step_at_s is None:
+                    self._step_at_s = at_s
+                elif at_s - self._step_at_s >= STEP_S:
+                    out = [*out, *self._step(at_s)]
+        return out
 
     def _step(self, at_s: float) -> Sequence[Reading]:
         start_s, self._step_at_s = self._step_at_s or at_s, at_s

@@ -34,9 +34,14 @@ class BlackSpec(DetectorSpec, frozen=True, kw_only=True):
     """The picture is black: nothing is to be seen, as opposed to a dark scene."""
 
     id: ClassVar[str] = "black"
-    input: ClassVar[Input] = Input.VIDEO
+    inputs: ClassVar[tuple[Input, ...]] = (Input.VIDEO,)
     unit: ClassVar[str] = "darkness"
     hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
+    worse_with: ClassVar[tuple[str, ...]] = ("silence",)
+    adapts: ClassVar[str] = (
+        f"borders that stay dark in the last {LOOKS} looks, about a second apart, do not count, unless they leave less "
+        f"than {SMALLEST_ACTIVE:.0%} of the picture; the levels do not adapt"
+    )
 
     raise_after_s: RaiseAfter = 2.0
     pixel_level: Annotated[

@@ -1,6 +1,9 @@
 """When detectors look closely, where not each frame needs it: all at the same frames, to share what that costs."""
 
+from vqa_ray.core.picture import Picture
+
 LOOK_S = 0.16
+ABRUPT = 6.0  # grey levels of `Picture.change`: a cut, or a large part of the picture is another one
 
 
 class Cadence:
@@ -17,3 +20,7 @@ class Cadence:
             return False
         self._number = number
         return True
+
+    def looks(self, picture: Picture) -> bool:
+        """Due, or another picture all of a sudden: what begins or ends with a cut does so at the exact frame."""
+        return self.due(picture.at_s) or picture.change > ABRUPT

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from vqa_ray.core.reading import Input, Reading, Severity, TransportFault
+from vqa_ray.core.reading import Indicator, Input, Reading, Severity, TransportFault
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
 
 
@@ -13,7 +13,7 @@ class CcErrorSpec(DetectorSpec, frozen=True, kw_only=True):
     """Continuity counter errors of the transport stream, all PIDs together: one loss hits many and is told once."""
 
     id: ClassVar[str] = "cc_error"
-    input: ClassVar[Input] = Input.TRANSPORT
+    inputs: ClassVar[tuple[Input, ...]] = (Input.TRANSPORT,)
     unit: ClassVar[str] = "errors"
 
     raise_after_s: RaiseAfter = 0.0
@@ -36,6 +36,8 @@ class CcErrorDetector(Immediate):
 
     def read(self, fault: TransportFault) -> Sequence[Reading]:
         """One reading a span, cut where an earlier one already reached; `value` is its number of errors."""
+        if fault.indicator is not Indicator.CONTINUITY:
+            return NOTHING
         bad = fault.errors >= self._min_errors
         if fault.until_s <= self._told_s and not bad:
             return NOTHING

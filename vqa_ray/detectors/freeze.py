@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from vqa_ray.core.picture import Picture, Plane
-from vqa_ray.core.reading import Input, Reading
+from vqa_ray.core.reading import Input, Reading, Severity
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
 from vqa_ray.detectors.cadence import Cadence
 from vqa_ray.detectors.motion import UNKNOWN, Move, Moves, largest
@@ -36,12 +36,21 @@ class FreezeSpec(DetectorSpec, frozen=True, kw_only=True):
     """The picture stands still: the same frame again and again, whatever codec and noise make of it."""
 
     id: ClassVar[str] = "freeze"
-    input: ClassVar[Input] = Input.VIDEO
+    inputs: ClassVar[tuple[Input, ...]] = (Input.VIDEO,)
     unit: ClassVar[str] = "grey levels"
-    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss", "black")
+    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss", "black", "bars", "green")
     lower_is_worse: ClassVar[bool] = True
+    worse_with: ClassVar[tuple[str, ...]] = ("silence",)
+    adapts: ClassVar[str] = (
+        "how far things moved in the half second before a stop tells how exactly frames must repeat (an eighth of "
+        "that), between still_tolerance and tolerance, at the first repeat twice that"
+    )
 
     raise_after_s: RaiseAfter = 4.0
+    with_sound: Annotated[
+        Severity,
+        msgspec.Meta(description="severity when it opens while there is sound (needs `silence`): stills may be meant"),
+    ] = Severity.MAJOR
     tolerance: Annotated[
         float,
         msgspec.Meta(ge=0, le=64, description="largest change from the held frame (grey levels), after a sudden stop"),
@@ -58,6 +67,11 @@ class FreezeSpec(DetectorSpec, frozen=True, kw_only=True):
     sure_s: Annotated[
         float, msgspec.Meta(ge=0.1, le=2, description="seconds after which any other is; readings wait as long")
     ] = 0.9
+
+    @property
+    def severity_with_sound(self) -> Severity:
+        """As its option says, or less where all is said to be less."""
+        return min(self.with_sound, self.severity, key=tuple(Severity).index)
 
     def build(self) -> "FreezeDetector":
         """A fresh detector with these options."""
@@ -88,11 +102,11 @@ class FreezeDetector:
         last, self._sketch = self._sketch, sketch
         broken = picture.at_s - self._until_s > BREAK_S
         self._until_s = picture.until_s
-        if last is None or broken or last.shape != sketch.shape:
+        change = picture.leap
+        if last is None or broken or change == math.inf:
             self._moves.clear()
             self._thumb = None
             return self._show(picture, 0.0)
-        change = largest(sketch, last)
         if change > PLAIN and not picture.key:
             thumb = picture.thumb if self._cadence.due(picture.at_s) else None
             return self._move(picture, thumb, Move(picture.at_s, sketch, last, math.inf, thumb), change)

@@ -12,7 +12,7 @@ class NullSpec(DetectorSpec, frozen=True, kw_only=True):
     """Finds nothing: the cost floor of a detector, for benchmarks."""
 
     id: ClassVar[str] = "null"
-    input: ClassVar[Input] = Input.VIDEO
+    inputs: ClassVar[tuple[Input, ...]] = (Input.VIDEO,)
     unit: ClassVar[str] = "1"
 
     severity: SeverityOf = Severity.INFO

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, Severity
-from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
-from vqa_ray.detectors.timestamps import REORDER_S, Told, Track
+from vqa_ray.detectors.base import NOTHING, DetectorSpec, PacketReader, RaiseAfter, SeverityOf
+from vqa_ray.detectors.timestamps import REORDER_S, Told, Track, placed
 
 LONGEST_S = 10.0  # a track that is further behind than any gap has ended
 
@@ -16,9 +16,8 @@ class PtsGapSpec(DetectorSpec, frozen=True, kw_only=True):
     """A hole in the timestamps that is short enough to be missing media; holes in picture and sound are one fault."""
 
     id: ClassVar[str] = "pts_gap"
-    input: ClassVar[Input] = Input.PACKET
+    inputs: ClassVar[tuple[Input, ...]] = (Input.PACKET,)
     unit: ClassVar[str] = "s"
-    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
 
     raise_after_s: RaiseAfter = 0.0
     severity: SeverityOf = Severity.MINOR
@@ -31,7 +30,7 @@ class PtsGapSpec(DetectorSpec, frozen=True, kw_only=True):
         return PtsGapDetector(self)
 
 
-class PtsGapDetector(Immediate):
+class PtsGapDetector(PacketReader):
     """Follows each track, and tells all of them on one line of time."""
 
     def __init__(self, spec: PtsGapSpec) -> None:
@@ -39,21 +38,23 @@ class PtsGapDetector(Immediate):
         self._tracks: dict[int, Track] = {}
         self._told = Told()
 
-    def read(self, packet: PacketInfo) -> Sequence[Reading]:
+    def read_all(self, packets: Sequence[PacketInfo]) -> Sequence[Reading]:
         """Bad from the end of what came before the gap to where it goes on; `value` is the length of the hole."""
-        at_s = packet.at_s
-        if at_s is None:
-            return NOTHING
-        track = self._tracks.get(packet.stream)
-        if track is None:
-            track = self._tracks[packet.stream] = Track()
-        ahead_s = track.add(packet, at_s)
-        hole_s = packet.gap_s if packet.continuity is Continuity.GAP else 0.0
-        if packet.continuity is Continuity.STEADY and REORDER_S < ahead_s <= LONGEST_S:
-            hole_s = ahead_s  # decode times were made up and hide it
-        if hole_s >= self._min_gap_s and hole_s > 0.0:
-            return self._fault(track, packet, hole_s)
-        return self._told.steady(self._slowest(at_s)) if self._told.due(at_s) else NOTHING
+        out: Sequence[Reading] = NOTHING
+        steady_s: float | None = None
+        for packet, at_s, track in placed(packets, self._tracks):
+            ahead_s = track.add(packet, at_s)
+            hole_s = packet.gap_s if packet.continuity is Continuity.GAP else 0.0
+            if packet.continuity is Continuity.STEADY and REORDER_S < ahead_s <= LONGEST_S:
+                hole_s = ahead_s  # decode times were made up and hide it
+            if hole_s >= self._min_gap_s and hole_s > 0.0:
+                out = [*out, *self._fault(track, packet, hole_s)]
+                steady_s = None
+            else:
+                steady_s = at_s
+        if steady_s is not None and self._told.due(steady_s):
+            out = [*out, *self._told.steady(self._slowest(steady_s))]
+        return out
 
     def _fault(self, track: Track, packet: PacketInfo, hole_s: float) -> Sequence[Reading]:
         before_s, at_s = track.end_before(packet), track.place(packet)

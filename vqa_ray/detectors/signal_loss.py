@@ -1,22 +1,29 @@
-"""signal_loss: the source sends nothing, or cannot be reached."""
+"""signal_loss: no programme: the source sends nothing, or what equipment shows where it has no signal itself.
+
+Three parts: the source itself ("": no packets come, watched over all connections), its media (a hole in the timestamps
+of all tracks) and its picture (one flat colour, or snow). Black is a detector of its own.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from vqa_ray.core.reading import Input, Reading, Severity, SourceState
+from vqa_ray.core.picture import Picture
+from vqa_ray.core.reading import Input, PacketInfo, Reading, Severity, SourceState
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
+from vqa_ray.detectors.dead_picture import DeadPicture
+from vqa_ray.detectors.hole import MediaHole
 
 UP = frozenset({"live", "ended"})
 OPENING = "connecting"
 
 
 class SignalLossSpec(DetectorSpec, frozen=True, kw_only=True):
-    """No packet comes: the source stalls, is down, or does not answer. The root cause of most else."""
+    """No packet comes, media is missing for seconds, or the picture is a flat blue or grey, or snow: no signal."""
 
     id: ClassVar[str] = "signal_loss"
-    input: ClassVar[Input] = Input.SOURCE
+    inputs: ClassVar[tuple[Input, ...]] = (Input.SOURCE, Input.VIDEO, Input.PACKET)
     unit: ClassVar[str] = "s"
 
     raise_after_s: RaiseAfter = 2.0
@@ -25,13 +32,44 @@ class SignalLossSpec(DetectorSpec, frozen=True, kw_only=True):
         float,
         msgspec.Meta(ge=0, le=3600, description="seconds that the first connection may take before it counts as loss"),
     ] = 10.0
+    min_hole_s: Annotated[
+        float,
+        msgspec.Meta(ge=0.1, le=3600, description="seconds without any media from which on it is loss; see pts_gap"),
+    ] = 1.5
 
-    def build(self) -> "SignalLossDetector":
-        """A fresh detector with these options."""
-        return SignalLossDetector(self)
+    def build(self) -> "ProgrammeLoss":
+        """A fresh detector of the media of one connection."""
+        return ProgrammeLoss(self)
+
+    def build_lasting(self) -> "SourceLoss":
+        """A fresh detector of the source."""
+        return SourceLoss(self)
 
 
-class SignalLossDetector(Immediate):
+class ProgrammeLoss:
+    """Joins what packets and pictures tell."""
+
+    def __init__(self, spec: SignalLossSpec) -> None:
+        self._hole = MediaHole(spec.min_hole_s, "media")
+        self._dead = DeadPicture("picture")
+
+    def read_all(self, packets: Sequence[PacketInfo]) -> Sequence[Reading]:
+        """Of packets in demux order; see `read`."""
+        return self._hole.packets(packets)
+
+    def read(self, item: Picture | PacketInfo) -> Sequence[Reading]:
+        """Part "media": `value` is the length of the hole; part "picture": for how long it has been bad."""
+        if isinstance(item, PacketInfo):
+            return self._hole.packets((item,))
+        hole, dead = self._hole.picture(item), self._dead.picture(item)
+        return [*hole, *dead] if hole else dead
+
+    def finish(self) -> Sequence[Reading]:
+        """What was not told yet."""
+        return self._dead.finish()
+
+
+class SourceLoss(Immediate):
     """Lives as long as its stream: over all its connections."""
 
     def __init__(self, spec: SignalLossSpec) -> None:

@@ -17,7 +17,7 @@ class SilentChannelSpec(DetectorSpec, frozen=True, kw_only=True):
     """One of the watched channels is silent while another has sound."""
 
     id: ClassVar[str] = "silent_channel"
-    input: ClassVar[Input] = Input.AUDIO
+    inputs: ClassVar[tuple[Input, ...]] = (Input.AUDIO,)
     unit: ClassVar[str] = "dBFS"
     lower_is_worse: ClassVar[bool] = True
     hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss", "silence")

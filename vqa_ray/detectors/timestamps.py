@@ -1,13 +1,15 @@
 """What pts_gap and pts_jump share: packets of several tracks put on one line of time, in order."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from vqa_ray.core.reading import Continuity, PacketInfo, Reading
 
 REORDER_S = 0.5  # the tracks of a multiplex follow each other within this
 STEP_S = 0.5  # one good reading speaks of this much
 OTHER_BASE_S = 10.0  # PTS and decode time further apart than this belong to different time bases
+PACKET_S = 0.1  # of sound, at most
+ROUNDING_S = 0.001
 RECENT = 64  # packets: more than any reordering
 
 
@@ -43,6 +45,17 @@ class Track:
         """Where the pictures before `packet` end, in presentation time; None if there were none."""
         before = [p for p in self.recent if p is not packet and p.at_s is not None]
         return max((p.at_s + _delay_s(p, before) + p.duration_s for p in before if p.at_s is not None), default=None)
+
+
+def placed(packets: Iterable[PacketInfo], tracks: dict[int, Track]) -> Iterator[tuple[PacketInfo, float, Track]]:
+    """Each packet that has a time, with that and its track, which is made when it is new."""
+    for packet in packets:
+        at_s = packet.at_s
+        if at_s is not None:
+            track = tracks.get(packet.stream)
+            if track is None:
+                track = tracks[packet.stream] = Track()
+            yield packet, at_s, track
 
 
 def _delay_s(packet: PacketInfo, recent: Iterable[PacketInfo]) -> float:
@@ -86,10 +99,14 @@ class Told:
         return self._good(at_s - REORDER_S) if at_s - self._until_s >= REORDER_S + STEP_S else []
 
     def fault(self, start_s: float, end_s: float, value: float) -> list[Reading]:
-        """A fault from `start_s` to `end_s`: what was told of that span is left out, one told whole is dropped."""
+        """A fault from `start_s` to `end_s`: what was told of that span is left out, one told nearly whole is dropped.
+
+        It is the same one in another track, whose packets end otherwise.
+        """
         readings = self._good(start_s)
-        start_s = start_s if self._until_s is None else self._until_s
-        if end_s > start_s:
+        told_s = start_s if self._until_s is None else self._until_s
+        same, start_s = told_s > start_s, told_s
+        if end_s - start_s > (PACKET_S if same else ROUNDING_S):
             readings.append(Reading(start_s, end_s, value, True))
             self._until_s = end_s
         return readings

@@ -1,0 +1,1 @@
+"""Sync error of one stream against another one of the same programme, whatever the content."""
