@@ -2,16 +2,20 @@
 
 Alertmanager forgets an alert whose `endsAt` has passed, so an open incident is told again every `resend_s`, each time
 with an `endsAt` that lies `expire_s` ahead (as Prometheus does, rules/alerting.go); a closed one with its real end.
+
+An alert is its labels, `severity` among them, by which people route: a label that stayed behind would never page whom
+it should. So where severity rose, the request that fires the new alert ends the one before: of one incident one fires.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from vqa_ray.core.notice import Incident, Notice
+from vqa_ray.core.evidence import START, STRIP
+from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.sinks.channel import Delivery
 from vqa_ray.sinks.http import HttpChannelSpec, Poster
 
@@ -55,14 +59,30 @@ class Alertmanager:
         self._poster = Poster(spec.url, timeout_s=spec.timeout_s, token=spec.bearer_token, path="/api/v2/alerts")
 
     def send(self, notice: Notice, /) -> Delivery:
-        """Posts the incident as one alert, once."""
+        """Posts the incident as one alert, once; with the end of the one before where its severity rose."""
         now = datetime.fromtimestamp(self._utc_s(), UTC)
-        body = msgspec.json.encode([alert(notice.incident, self._spec, now)])
+        body = msgspec.json.encode(list(alerts(notice, self._spec, now)))
         return self._poster.post(body, {"Content-Type": "application/json"})
 
     def close(self) -> None:
         """Closes the connection."""
         self._poster.close()
+
+
+def alerts(notice: Notice, spec: AlertmanagerSpec, now: datetime) -> Iterator[dict[str, object]]:
+    """The incident's alert, and, where its severity has just risen, the end of the milder one that it was before.
+
+    That end is the same each time, so that telling it again changes nothing.
+    """
+    incident = notice.incident
+    yield alert(incident, spec, now)
+    if notice.kind is NoticeKind.CHANGED and incident.severity_before is not None:
+        end_utc = notice.noticed_utc
+        end_s = incident.start_s + (end_utc - incident.start_utc).total_seconds()
+        milder = msgspec.structs.replace(
+            incident, severity=incident.severity_before, end_s=end_s, end_utc=end_utc, reason="grew worse"
+        )
+        yield alert(milder, spec, now)
 
 
 def alert(incident: Incident, spec: AlertmanagerSpec, now: datetime) -> dict[str, object]:
@@ -82,7 +102,7 @@ def _ends_at(incident: Incident, now: datetime, expire_s: float) -> datetime:
 
 
 def _labels(incident: Incident, spec: AlertmanagerSpec) -> dict[str, str]:
-    """What identifies the alert: nothing here may change while the incident is open."""
+    """What identifies the alert: of what is here only severity may change while the incident is open."""
     own = {
         "alertname": spec.alertname,
         "stream": incident.stream_id,
@@ -107,8 +127,9 @@ def _annotations(incident: Incident) -> dict[str, str]:
     lines = [incident.reason, f"worst value {incident.value:g} {incident.unit}".rstrip()]
     if incident.end_s is not None:
         lines.append(f"lasted {incident.end_s - incident.start_s:.3f} s")
-    return {
+    told = {
         "summary": summary,
         "description": "; ".join(line for line in lines if line),
         "incident_id": incident.incident_id,
     }
+    return told | ({"evidence": f"{incident.evidence}/{START}{STRIP}"} if incident.evidence else {})

@@ -143,6 +143,18 @@ class Folder:
         with self._whole(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
             yield writer
 
+    def at(self, path: str) -> str:
+        """The place of a path below the root on the file system; StoreError for one that leads out of it."""
+        parts = path.split("/")
+        if not path or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+            raise StoreError(f"store {self.shown}: {path!r} is no place in it")
+        return f"{self._root}/{path}"
+
+    def write(self, path: str, data: bytes) -> None:
+        """Makes a file of `data` at `path` below the root, in place of what was there; whole or not at all."""
+        with self.errors(), self._whole(self.at(path)) as sink:
+            sink.write(data)
+
     @contextlib.contextmanager
     def _whole(self, path: str) -> Iterator[Any]:
         self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)

@@ -238,8 +238,16 @@ def read_incidents(
     open_only: bool = False,
 ) -> list[Incident]:
     """The latest state of each incident that began in [since, until), in order of start; raises StoreError."""
-    rows = _read(Folder.open(uri), INCIDENTS, since, until, {"stream": stream})
+    rows = read_states(uri, since=since, until=until, stream=stream)
     return [incident for incident in latest_states(rows) if incident.open or not open_only]
+
+
+def read_states(
+    uri: str, *, since: datetime | None = None, until: datetime | None = None, stream: str | None = None
+) -> pa.Table:
+    """Every state of the incidents that began in [since, until), as a pyarrow.Table of INCIDENT_SCHEMA."""
+    rows: pa.Table = _read(Folder.open(uri), INCIDENTS, since, until, {"stream": stream})
+    return rows
 
 
 def read_windows(

@@ -70,6 +70,7 @@ _INCIDENT_FIELDS: "list[pa.Field[Any]]" = [
     pa.field("unit", pa.string()),
     pa.field("reason", pa.string()),
     pa.field("labels", pa.map_(pa.string(), pa.string())),
+    pa.field("evidence", pa.string()),
     pa.field("epoch", pa.int64(), nullable=False),
     pa.field("recorded_ns", pa.int64(), nullable=False),
 ]
@@ -127,4 +128,5 @@ def _incident(row: dict[str, Any]) -> Incident:
         start_pts_s=row["start_pts_s"],
         reason=row["reason"],
         labels=dict(row["labels"] or ()),
+        evidence=row["evidence"] or "",
     )
