@@ -31,13 +31,16 @@ from vqa_ray.cluster.outlets import Outlets
 from vqa_ray.cluster.port import Away, Gone, in_group
 from vqa_ray.cluster.teller import Link, Teller
 from vqa_ray.core.lease import Leases, Over
+from vqa_ray.core.still import image, jpeg
 from vqa_ray.errors import ClusterError, VqaError
-from vqa_ray.pipeline.worker import StreamReport
+from vqa_ray.pipeline.marks import about
+from vqa_ray.pipeline.worker import StreamReport, Told, Warmth
 
 log = logging.getLogger(__name__)
 
 BEAT_TIMEOUT_S = 2.0
 RELEASE_S = 5.0
+REHEARSED_S = 10.0  # a rehearsal that nobody asks about for so long ends
 ORPHAN_AFTER_S = 60.0  # without a supervisor, beyond the grace: nobody will come for this process
 
 
@@ -53,15 +56,17 @@ class RayLink:
 
     def __init__(self) -> None:
         self._handle: port.Handle | None = None
+        self._supervisor = ""  # its incarnation, as of its last answer
 
     def heartbeat(self, beat: Beat, timeout_s: float) -> BeatReply:
         """See SupervisorLink."""
         reply: BeatReply = self._call("heartbeat", beat, timeout_s=timeout_s)
+        self._supervisor = reply.supervisor
         return reply
 
     def tell(self, handed: Sequence[Handed], timeout_s: float) -> None:
-        """See Link."""
-        self._call("tell", handed, timeout_s=timeout_s)
+        """See Link. Addressed to the process that answered last: Ray would give a late call to its successor."""
+        self._call("tell", handed, self._supervisor, timeout_s=timeout_s)
 
     def _call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
         handle = self._handle or port.find(SUPERVISOR)
@@ -94,7 +99,7 @@ class Analyzer:
         link: SupervisorLink | None = None,
         end: Callable[[], None] = _exit,
     ) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        process.log_to_stderr(name)
         self._options = options
         self._hello = Hello(name=name, incarnation=process.incarnation(), pid=os.getpid(), node_id=port.node_id())
         self._link = link or RayLink()
@@ -102,16 +107,24 @@ class Analyzer:
         self._ended = threading.Event()
         self._outlets = Outlets(f"{name}-{os.getpid()}")
         self._try_to_configure(setup)
-        self._teller = Teller(self._link, deliver=self._outlets.deliver, taken=self._outlets.incident, name=name)
-        self._worker = _load(options.worker)(name, tell=self._teller.put, windows=self._outlets.windows)
-        self._lock = threading.Lock()  # of the four below
+        self._lock = threading.Lock()  # of leases, versions, known, rehearsals and supervisor
         self._leases = Leases(options.lease_s, options.grace_s)
+        self._teller = Teller(self._link, deliver=self._deliver, taken=self._outlets.incident, name=name)
+        self._worker = _load(options.worker)(
+            name,
+            tell=self._tell,
+            windows=self._outlets.windows,
+            over=self._over,
+            keeper=self._outlets.evidence,
+        )
         self._versions: dict[tuple[str, int], str] = {}
         self._known: dict[str, bytes] = {}  # snapshots that the supervisor has
+        self._rehearsals: dict[str, float] = {}  # streams that may come here, and when somebody asked about them last
         self._supervisor = ""
         self._number = 0
         self._answered_s = time.monotonic()
         self._meter = _Meter()
+        self._ending = process.on_sigterm() if self._hello.node_id else process.Ending()
         self._teller.start()
         threading.Thread(target=self._beat_on, name=f"heart-{name}", daemon=True).start()
 
@@ -138,14 +151,40 @@ class Analyzer:
         self._outlets.configure(setup)
 
     @in_group("control")
+    def prepare(self, assignment: Assignment) -> None:
+        """Watch a stream of another analyzer's without any output, so as to be warm when it comes here."""
+        stream_id = assignment.stream.id
+        with self._lock:
+            self._rehearsals[stream_id] = time.monotonic()
+        self._worker.prepare(assignment.stream, assignment.profile, assignment.snapshot)
+
+    @in_group("control")
+    def warmth(self, stream_id: str, reached_s: float) -> Warmth:
+        """Whether a rehearsed stream could be taken over without a gap from an owner that has come to `reached_s`."""
+        with self._lock:
+            if stream_id not in self._rehearsals:
+                return Warmth.FAILED
+            self._rehearsals[stream_id] = time.monotonic()
+        warmth: Warmth = self._worker.warmth(stream_id, reached_s)
+        return warmth
+
+    @in_group("control")
+    def dismiss(self, stream_id: str) -> None:
+        """The stream does not come here."""
+        with self._lock:
+            self._rehearsals.pop(stream_id, None)
+        self._worker.dismiss(stream_id)
+
+    @in_group("control")
     def assign(self, assignment: Assignment) -> int:
         """Watch a stream; again is fine. The number of the last beat that may not list it. StaleEpoch if older."""
         stream_id, epoch = assignment.stream.id, assignment.epoch
         with self._lock:
             self._leases.hold(stream_id, epoch, time.monotonic())
             self._versions[stream_id, epoch] = assignment.version
+            self._rehearsals.pop(stream_id, None)
         try:
-            self._worker.assign(assignment.stream, assignment.profile, epoch, assignment.snapshot)
+            self._worker.assign(assignment.stream, assignment.profile, epoch, assignment.snapshot, assignment.reached_s)
         except VqaError:
             self._drop(stream_id, epoch)
             raise
@@ -157,6 +196,12 @@ class Analyzer:
         self._drop(stream_id, epoch)
         snapshot = self._worker.release(stream_id, epoch, RELEASE_S)
         return Released(snapshot=snapshot, handed=self._teller.pending(stream_id))
+
+    @in_group("control")
+    def still(self, stream_id: str) -> bytes | None:
+        """The stream's newest small picture as JPEG; None where there is none."""
+        still = self._worker.still(stream_id)
+        return jpeg(image(still)) if still is not None else None
 
     @in_group("watch")
     def watch(self, timeout_s: float) -> None:
@@ -174,18 +219,22 @@ class Analyzer:
     # ---- the heart
 
     def _beat_on(self) -> None:
-        """Fence: a beat that fails is logged, the next one is due anyway."""
-        while not self._ended.wait(self._options.beat_s):
+        """Fence: a beat that fails is logged, the next one is due anyway; at once where one took its time."""
+        wait_s = self._options.beat_s
+        while not self._ended.wait(wait_s):
+            began_s = time.monotonic()
             try:
                 self._beat_once()
             except Exception:
                 log.exception("a beat failed")
+            wait_s = max(0.0, self._options.beat_s - (time.monotonic() - began_s))
 
     def _beat_once(self) -> None:
         asked_s = time.monotonic()
         with self._lock:
             asked = self._leases.held
         beat = self._beat()
+        port.entitle(f"{self._hello.name}, {len(beat.held)} streams")
         try:
             reply = self._link.heartbeat(beat, BEAT_TIMEOUT_S)
         except (Away, Gone):
@@ -196,8 +245,14 @@ class Analyzer:
         else:
             self._heard(beat, reply, asked, asked_s)
         with self._lock:
-            over = self._leases.expired(time.monotonic())
+            now_s = time.monotonic()
+            over = self._leases.expired(now_s)
+            forgotten = [s for s, asked_s in self._rehearsals.items() if now_s - asked_s > REHEARSED_S]
         self._give_up(over)
+        for stream_id in forgotten:
+            self.dismiss(stream_id)
+        if self._ending.overdue:
+            self._leave("told to end, and others did not take its streams in time")
         if time.monotonic() - self._answered_s > self._options.grace_s + ORPHAN_AFTER_S:
             self._leave("no supervisor")
 
@@ -208,7 +263,7 @@ class Analyzer:
         self._answered_s = time.monotonic()
         refused = [(ended.stream_id, ended.epoch) for ended in reply.ended]
         with self._lock:
-            over = self._leases.answered(asked, asked_s, refused)
+            over = self._leases.answered(asked, asked_s, refused, time.monotonic())
             if reply.supervisor != self._supervisor:
                 self._supervisor = reply.supervisor
                 self._known.clear()
@@ -235,17 +290,46 @@ class Analyzer:
                 if leases.get(report.stream_id) == report.epoch
             )
         load = self._meter.load()
-        return Beat(hello=self._hello, number=number, held=held, load=load, rss_bytes=process.rss_bytes())
+        return Beat(
+            hello=self._hello,
+            number=number,
+            held=held,
+            load=load,
+            rss_bytes=process.rss_bytes(),
+            ending=self._ending.asked,
+            evidence_lost=self._outlets.evidence.lost,
+            transitions_lost=self._teller.dropped,
+        )
 
     def _held(self, report: StreamReport, *, told: bool) -> Held:
         if not told or self._known.get(report.stream_id) == report.snapshot:
             report = msgspec.structs.replace(report, snapshot=None)
         return Held(report=report, version=self._versions.get((report.stream_id, report.epoch), ""))
 
+    def _over(self, stream_id: str, epoch: int) -> bool:
+        """Whether the stream is no longer ours, at this very moment; the heart finds out only at its next beat."""
+        with self._lock:
+            return self._leases.over(stream_id, epoch, time.monotonic())
+
+    def _tell(self, told: Told) -> None:
+        stream_id = told.notice.incident.stream_id
+        if self._over(stream_id, told.epoch):
+            words = "stream %s, epoch %d: %s is not told, its lease is over"
+            log.warning(words, stream_id, told.epoch, told.notice.key, extra=about(stream_id, told.epoch))
+        else:
+            self._teller.put(told)
+
+    def _deliver(self, told: Told) -> bool:
+        if self._over(told.notice.incident.stream_id, told.epoch):
+            return False  # its next owner tells
+        self._outlets.deliver(told.notice)
+        return True
+
     def _give_up(self, over: Sequence[Over]) -> None:
         """Stops streams whose lease is over; not on the caller's thread, since one may hang."""
         for one in over:
-            log.warning("stream %s, epoch %d: stopped, its lease is %s", one.stream_id, one.epoch, one.cause)
+            words = "stream %s, epoch %d: stopped, its lease is %s"
+            log.warning(words, one.stream_id, one.epoch, one.cause, extra=about(one.stream_id, one.epoch))
             self._drop(one.stream_id, one.epoch)
             threading.Thread(
                 target=self._worker.release, args=(one.stream_id, one.epoch, RELEASE_S), daemon=True

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import msgspec
 
 from vqa_ray.cluster import port, raylocal
-from vqa_ray.cluster.messages import SUPERVISOR, ApplyResult, ClusterOptions, FleetStatus
+from vqa_ray.cluster.messages import FOLLOWER, MEMORY_BYTES, SUPERVISOR, ApplyResult, ClusterOptions, FleetStatus
 from vqa_ray.cluster.port import Away, Gone, Handle, NoAnswer
 from vqa_ray.cluster.raylocal import Tie
-from vqa_ray.config import FleetSpec
+from vqa_ray.config import FleetSpec, StreamSpec
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.urls import scheme
 from vqa_ray.errors import ClusterError, ClusterUnreachable
 from vqa_ray.sinks.jsonl import STDOUT, JsonLinesSpec
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 START_S = 90.0
 ASK_S = 30.0  # a supervisor that was just killed is back in some seconds
 STOP_S = 90.0
+STILL_S = 3.0
+LOOK_S = 0.5
 
 
 class Fleet:
@@ -79,13 +84,42 @@ class Fleet:
         """Whether its Ray was started here, and so ends with this process."""
         return self._tie is Tie.OWNED
 
-    def apply(self, fleet: FleetSpec) -> ApplyResult:
-        """Makes `fleet` what is wanted. Paths in it are relative to here.
+    def apply(self, fleet: FleetSpec, *, dry_run: bool = False) -> ApplyResult:
+        """Makes `fleet` what is wanted; dry_run only says what would change. Paths in it are relative to here.
 
         ConfigError, StoreError (its result store cannot be used): nothing has changed.
         """
-        result: ApplyResult = self._ask("apply", _absolute(fleet))
+        result: ApplyResult = self._ask("apply", _absolute(fleet), dry_run)
         return result
+
+    def add(self, streams: Sequence[StreamSpec]) -> ApplyResult:
+        """Watches these too. ConfigError (an id is taken, say): nothing has changed."""
+        result: ApplyResult = self._ask("add", _absolute(FleetSpec(streams=tuple(streams))).streams)
+        return result
+
+    def remove(self, stream_ids: Sequence[str]) -> ApplyResult:
+        """Watches these no longer. ConfigError (there is none of an id): nothing has changed."""
+        result: ApplyResult = self._ask("remove", tuple(stream_ids))
+        return result
+
+    def pause(self, stream_ids: Sequence[str], *, paused: bool = True) -> ApplyResult:
+        """Leaves these declared but unwatched, or watches them again; as if the fleet had been applied so."""
+        result: ApplyResult = self._ask("pause", tuple(stream_ids), paused)
+        return result
+
+    def move(self, stream_id: str, analyzer: str | None = None, *, within_s: float = 60.0) -> str:
+        """Has another analyzer (the best, or the one named) take a stream; its name, once it has it.
+
+        A supervisor that is restarted on the way is asked again. ClusterError: it cannot be moved, or not in time.
+        """
+        deadline_s = time.monotonic() + within_s
+        target: str | None = analyzer
+        while time.monotonic() < deadline_s:
+            target = self._ask("move", stream_id, target)
+            if any(s.stream_id == stream_id and s.analyzer == target for s in self.status().streams):
+                return str(target)
+            time.sleep(LOOK_S)
+        raise ClusterError(f"stream {stream_id} is not at {target} after {within_s:.0f} s; `vqa status` shows why")
 
     def status(self) -> FleetStatus:
         """How everything is now."""
@@ -97,12 +131,79 @@ class Fleet:
         result: list[Incident] = self._ask("incidents", limit, open_only)
         return result
 
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident of the control journal; None if it is not remembered."""
+        result: Incident | None = self._ask("incident", incident_id)
+        return result
+
+    def remark(self, remark: Remark) -> bool:
+        """Keeps what someone says of an incident, through restarts; False if there is none of that id."""
+        result: bool = self._ask("remark", remark)
+        return result
+
+    def retract(self, incident_id: str, kind: RemarkKind) -> None:
+        """Forgets what was said of that kind."""
+        self._ask("retract", incident_id, kind)
+
+    def remarks(self) -> list[Remark]:
+        """All that was said of incidents that are remembered."""
+        result: list[Remark] = self._ask("remarks")
+        return result
+
+    def store(self) -> str | None:
+        """URI of the result store, None without one. It may hold credentials: not for showing."""
+        result: str | None = self._ask("store")
+        return result
+
+    def declared(self) -> FleetSpec:
+        """The fleet that is wanted, without its channels. URLs in it may hold credentials: not for showing."""
+        result: FleetSpec = self._ask("declared")
+        return result
+
+    def still(self, stream_id: str, analyzer: str) -> bytes | None:
+        """The newest small picture of a stream as JPEG, from the analyzer that has it; None where there is none."""
+        handle = port.find(analyzer)
+        result: bytes | None = _ask(handle, "still", stream_id, timeout_s=STILL_S) if handle is not None else None
+        return result
+
+    def source(self, stream_id: str) -> str | None:
+        """The URL of a wanted stream without its secrets, None if it is not wanted."""
+        result: str | None = self._ask("source", stream_id)
+        return result
+
+    def drain(self, node: str | None, within_s: float) -> bool:
+        """Has others take all streams of a node of Ray's (None: of this one), and its analyzers end; whether in time.
+
+        Nothing new starts there any more. node: id, address or host name. ClusterError if there is no such node.
+        """
+        deadline_s = time.monotonic() + within_s
+        node_id = port.node_id() if node is None else port.node_named(node)
+        port.close_node(node_id, "emptied by vqa drain", within_s)
+        while (left := self._ask("drain", node_id)) and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+        return not left
+
+    def unpark(self, stream_id: str) -> bool:
+        """Gives a stream that was given up another chance; whether it was. ConfigError if there is no such stream."""
+        result: bool = self._ask("unpark", stream_id)
+        return result
+
+    def follow(self, configmap: str, namespace: str | None = None) -> None:
+        """From now on what that ConfigMap (of this pod's namespace) says is wanted; it is watched from Ray's head.
+
+        ClusterError if it cannot be read.
+        """
+        from vqa_ray.cluster.kube import follow  # most fleets are not on Kubernetes
+
+        follow.start(configmap, namespace)
+
     def stop(self) -> None:
         """Releases all streams, delivers what waits, ends analyzers and supervisor, and Ray if it was started here.
 
         Fine if the fleet was ended meanwhile by another.
         """
         try:
+            port.kill_named(FOLLOWER)  # it would want its fleet again
             self._ask("stop", timeout_s=STOP_S)
         except ClusterError as error:
             log.info("the fleet did not stop by itself: %s", error)
@@ -132,11 +233,10 @@ def _join(address: str | None, folder: Path) -> Tie | None:
     """Joins the Ray that is meant: the one named, or this machine's own; None if there is none to join."""
     if port.connected():
         return Tie.BORROWED
+    here = raylocal.running_here(folder)
     if where := address or os.environ.get("RAY_ADDRESS"):
-        return raylocal.join(where)
-    if here := raylocal.running_here(folder):
-        return raylocal.join(here.address, auth=here.auth)
-    return None
+        return raylocal.join(where, auth=here.auth if here and here.address == where else None)
+    return raylocal.join(here.address, auth=here.auth) if here else None
 
 
 def _supervisor(state_dir: str | None, options: ClusterOptions, folder: Path, tie: Tie) -> Handle:
@@ -144,7 +244,7 @@ def _supervisor(state_dir: str | None, options: ClusterOptions, folder: Path, ti
 
     # On another machine the default folder is its own user's, not ours.
     where = state_dir if tie is Tie.JOINED and state_dir is None else str(folder)
-    handle = port.start_supervisor(Supervisor, SUPERVISOR, (where, options))
+    handle = port.start_on_head(Supervisor, SUPERVISOR, (where, options))
     _ask(handle, "status", timeout_s=START_S)
     return handle
 
@@ -157,8 +257,10 @@ def _ask(handle: Handle, method: str, *arguments: Any, timeout_s: float) -> Any:
 
 
 def _one_a_core(cores: int | None) -> ClusterOptions:
+    """On a machine of our own: as much memory as there is, if less than is asked for else."""
     count = cores or port.cores() or 1
-    return ClusterOptions(analyzers_min=count, analyzers_max=count)
+    memory_bytes = min(MEMORY_BYTES, port.memory_bytes() // (count + 1))
+    return ClusterOptions(analyzers_min=count, analyzers_max=count, memory_bytes=memory_bytes)
 
 
 def _absolute(fleet: FleetSpec) -> FleetSpec:

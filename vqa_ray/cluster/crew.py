@@ -11,14 +11,21 @@ from vqa_ray.cluster.port import Away, Death, Gone, Handle, NoAnswer, Port
 from vqa_ray.cluster.roster import Place, Roster
 from vqa_ray.cluster.state import Entry
 from vqa_ray.core.reconcile import Action, Assign, Phase, Reason, Release, StartAnalyzer, StopAnalyzer
+from vqa_ray.core.source import State
 from vqa_ray.core.urls import is_live
 from vqa_ray.errors import ClusterError, VqaError
+from vqa_ray.media.schemes import serves_one
+from vqa_ray.pipeline.marks import Marks, about
+from vqa_ray.pipeline.worker import Warmth
 
 log = logging.getLogger(__name__)
 
 ASSIGN_S = 10.0
 RELEASE_S = 10.0
 STOP_S = 10.0
+WARM_UP_S = 15.0  # then what moves is taken from its owner all the same
+LOOK_S = 0.2  # between two looks at a rehearsal
+REHEARSALS = 16  # at once, in the whole fleet: each opens its source and probes it
 WATCH_S = 60.0
 SET_UP_AGAIN_S = 10.0
 _NAME_TAKEN_TRIES = 25  # of 0.2 s: Ray frees the name of a dead actor a moment after its death is known
@@ -51,6 +58,8 @@ class Crew:
         self._handles: dict[str, Handle] = {}
         self._set_up: dict[str, Setup] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._rehearsals = asyncio.Semaphore(REHEARSALS)
+        self._stopping = False
         self._starts_failed = 0
         self._held_until_s = 0.0
 
@@ -62,12 +71,16 @@ class Crew:
     # ---- plan → act
 
     async def carry_out(self, actions: Sequence[Action]) -> None:
-        """Begins all actions; what takes long goes on in tasks. Epochs are on disk before they are handed out."""
+        """Begins all actions; what takes long goes on in tasks. Epochs are on disk before they are handed out.
+
+        A release and an assignment of the same stream are a move.
+        """
+        targets = {action.stream_id: action.analyzer for action in actions if isinstance(action, Assign)}
         for action in actions:
-            log.info("%s", _words(action))
+            log.info("%s", _words(action), extra=_about(action))
             match action:
                 case Release():
-                    self._begin_release(action)
+                    self._begin_release(action, targets.get(action.stream_id))
                 case StopAnalyzer():
                     self._begin_stop(action)
                 case StartAnalyzer():
@@ -111,7 +124,8 @@ class Crew:
         options = self._roster.options
         for attempt in range(_NAME_TAKEN_TRIES):
             try:
-                return await self._port.start_analyzer(self._kind, name, (name, options, setup), options.cores)
+                arguments = (name, options, setup)
+                return await self._port.start_analyzer(self._kind, name, arguments, options.cores, options.memory_bytes)
             except ClusterError:
                 if attempt == _NAME_TAKEN_TRIES - 1:
                     raise
@@ -177,7 +191,7 @@ class Crew:
 
     async def _assign_all(self, assigns: Iterable[Assign]) -> None:
         todo = [action for action in assigns if self._free(action)]
-        if not todo:
+        if not todo or self._stopping:
             return
         owners = {a.stream_id: (a.analyzer, self._incarnation(a.analyzer)) for a in todo}
         epochs = await self._journal.do(self._journal.store.next_epochs, owners)
@@ -191,7 +205,8 @@ class Crew:
     def _free(self, action: Assign) -> bool:
         place = self._roster.places.get(action.stream_id)
         nobody = place is None or (place.lost is not None and not place.busy)
-        return nobody and action.stream_id in self._roster.streams and action.analyzer in self._handles
+        wanted = self._roster.watches(action.stream_id) and action.stream_id not in self._roster.parked
+        return nobody and wanted and action.analyzer in self._handles
 
     def _incarnation(self, name: str) -> str:
         hello = self._roster.members[name].hello
@@ -200,10 +215,13 @@ class Crew:
     def _assignment(self, place: Place) -> Assignment:
         stream = self._roster.streams[place.stream_id]
         _, snapshot = self._roster.snapshots.get(place.stream_id, (0, None))
-        if not is_live(stream.spec.url):
-            snapshot = None  # a file is read from its start again, and finds the same incidents under the same ids
         return Assignment(
-            stream=stream.spec, profile=stream.profile, epoch=place.epoch, version=place.version, snapshot=snapshot
+            stream=stream.spec,
+            profile=stream.profile,
+            epoch=place.epoch,
+            version=place.version,
+            snapshot=snapshot,
+            reached_s=place.reached_s,
         )
 
     async def _assign(self, place: Place, assignment: Assignment) -> None:
@@ -213,19 +231,25 @@ class Crew:
         except Gone as error:
             self._died(place.analyzer, handle, error)
         except (Away, NoAnswer) as error:
-            log.warning("%s: no answer to the assignment of %s: %s", place.analyzer, place.stream_id, error)
+            words = "%s: no answer to the assignment of %s: %s"
+            log.warning(words, place.analyzer, place.stream_id, error, extra=about(place.stream_id, place.epoch))
             place.busy = False  # its next inventory tells
         except VqaError as error:
-            log.error("%s refused stream %s: %s", place.analyzer, place.stream_id, error)
+            words = "%s refused stream %s: %s"
+            log.error(words, place.analyzer, place.stream_id, error, extra=about(place.stream_id, place.epoch))
             self._roster.refused(place, self._now_s())
         else:
             self._roster.assigned(place, number, self._now_s())
 
     # ---- taking streams back
 
-    def _begin_release(self, action: Release) -> None:
+    def _begin_release(self, action: Release, target: str | None) -> None:
+        """Of a stream that goes to `target`, or to nobody for now."""
         place = self._roster.places.get(action.stream_id)
         if place is None or place.busy or (place.analyzer, place.epoch) != (action.analyzer, action.epoch):
+            return
+        if target is not None and target in self._handles:
+            self.begin_move(place, target, action.reason)
             return
         place.busy = True
         self._begin(self._release(place, action.reason))
@@ -248,22 +272,103 @@ class Crew:
             self._died(place.analyzer, handle, error)
             return False
         except VqaError as error:
-            log.warning("%s: stream %s could not be released: %s", place.analyzer, place.stream_id, error)
+            words = "%s: stream %s could not be released: %s"
+            log.warning(words, place.analyzer, place.stream_id, error, extra=about(place.stream_id, place.epoch))
             place.busy = False
             return False
         await self.hear(released.handed)
+        if released.snapshot is not None:
+            kept = {place.stream_id: (place.epoch, released.snapshot)}
+            await self._journal.do(self._journal.store.save_snapshots, kept)
         self._roster.released(place, reason, released.snapshot)
         return True
 
+    # ---- moving streams
+
+    def begin_move(self, place: Place, target: str, reason: Reason) -> None:
+        """Has the stream go from where it is to `target`, which may be the same analyzer: with another profile, say."""
+        place.busy = True
+        self._roster.moving[place.stream_id] = target
+        self._begin(self._move(place, target, reason))
+
+    async def _move(self, place: Place, target: str, reason: Reason) -> None:
+        """Make before break, where the source lets two connect: the next owner is warm before the last one stops.
+
+        Whatever fails on the way, the stream is then where it was, or without an owner and planned for anew: an epoch
+        is given out only after the last owner has stopped, and what was rehearsed has no output until it gets one.
+        """
+        stream_id = place.stream_id
+        try:
+            if self._may_rehearse(place):
+                async with self._rehearsals:
+                    warm = await self._warm_up(place, target)
+                if not warm:
+                    await self._dismiss(stream_id, target)
+            if self._still(place, target):
+                await self._give_back(place, reason)
+            await self._assign_all([Assign(stream_id, target, reason)])  # unless the last owner has it still
+        finally:
+            self._roster.moving.pop(stream_id, None)
+            if self._roster.places.get(stream_id) is place and place.lost is None:
+                place.busy = False
+        now = self._roster.places.get(stream_id)
+        if now is None or now is place or now.analyzer != target:
+            await self._dismiss(stream_id, target)
+        self._wake()
+
+    def _may_rehearse(self, place: Place) -> bool:
+        """Whether two may watch it at once, and there is something to watch."""
+        stream = self._roster.streams.get(place.stream_id)
+        if stream is None or place.report is None or place.stream_id not in self._roster.snapshots:
+            return False
+        live = is_live(stream.spec.url) and place.report.state == State.LIVE
+        return live and not serves_one(stream.spec.url, stream.profile.source)
+
+    async def _warm_up(self, place: Place, target: str) -> bool:
+        """Has the stream rehearsed at the target; whether it is warm."""
+        handle, stream = self._handles.get(target), self._roster.streams.get(place.stream_id)
+        if handle is None or stream is None:
+            return False
+        _, snapshot = self._roster.snapshots[place.stream_id]
+        rehearsal = Assignment(
+            stream=stream.spec, profile=stream.profile, epoch=0, version=stream.version, snapshot=snapshot
+        )
+        until_s = self._now_s() + WARM_UP_S
+        try:
+            await self._port.call(handle, "prepare", rehearsal, timeout_s=ASSIGN_S)
+            while self._now_s() < until_s and self._still(place, target):
+                reached_s = place.report.at_s if place.report else 0.0
+                warmth = await self._port.call(handle, "warmth", place.stream_id, reached_s, timeout_s=ASSIGN_S)
+                if warmth != Warmth.COLD:
+                    return bool(warmth == Warmth.WARM)
+                await asyncio.sleep(LOOK_S)
+        except Gone as error:
+            self._died(target, handle, error)
+        except VqaError as error:
+            log.warning("%s: stream %s cannot be rehearsed: %s", target, place.stream_id, error)
+        return False
+
+    def _still(self, place: Place, target: str) -> bool:
+        """Whether the stream is where it was, and is still to go to the target."""
+        here = self._roster.places.get(place.stream_id) is place and place.lost is None
+        return here and self._roster.watches(place.stream_id) and target in self._handles
+
+    async def _dismiss(self, stream_id: str, target: str) -> None:
+        if handle := self._handles.get(target):
+            try:
+                await self._port.call(handle, "dismiss", stream_id, timeout_s=ASSIGN_S)
+            except VqaError as error:
+                log.warning("%s: what it rehearsed of %s ends by itself: %s", target, stream_id, error)
+
     async def tidy(self) -> None:
-        """Forgets streams that are neither wanted nor running, and closes what they have open."""
+        """Forgets streams that are neither watched nor running, and closes what they have open."""
         roster = self._roster
-        over = [s for s in roster.epochs if s not in roster.streams and s not in roster.places]
+        over = [s for s in roster.epochs if not roster.watches(s) and s not in roster.places]
         for stream_id in over:
             roster.forget(stream_id)
         await self._journal.do(self._journal.store.forget_snapshots, over)
         await self._journal.close_incidents(
-            lambda s: s not in roster.streams and s not in roster.places, lambda s: roster.epochs.get(s, 0)
+            lambda s: not roster.watches(s) and s not in roster.places, lambda s: roster.epochs.get(s, 0)
         )
 
     async def hear(self, handed: Iterable[Handed]) -> int:
@@ -273,7 +378,8 @@ class Crew:
         for one in handed:
             told, stream_id = one.told, one.told.notice.incident.stream_id
             if not self._roster.current(stream_id, told.epoch):
-                log.warning("dropped what epoch %d still says of stream %s", told.epoch, stream_id)
+                words = "dropped what epoch %d still says of stream %s"
+                log.warning(words, told.epoch, stream_id, extra=about(stream_id, told.epoch))
                 stale += 1
                 continue
             entries.append(Entry(told.notice, told.epoch, told.snapshot, one.delivered))
@@ -287,6 +393,7 @@ class Crew:
 
     async def stop(self) -> None:
         """Takes all streams back, keeps their snapshots, and ends the analyzers; in bounded time."""
+        self._stopping = True
         places = [p for p in self._roster.places.values() if p.lost is None and p.analyzer in self._handles]
         await asyncio.gather(*(self._give_back(place, Reason.REMOVED) for place in places))
         await self._journal.do(self._journal.store.disown, {place.stream_id: place.epoch for place in places})
@@ -312,6 +419,16 @@ class Crew:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("an action failed: %s", error, exc_info=error)
+
+
+def _about(action: Action) -> Marks:
+    """The stream, the epoch and the analyzer that it is about, for the log."""
+    found: Marks = {"analyzer": action.analyzer}
+    if isinstance(action, Release | Assign):
+        found["stream"] = action.stream_id
+    if isinstance(action, Release):
+        found["epoch"] = action.epoch
+    return found
 
 
 def _words(action: Action) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from vqa_ray.cluster.state import Entry, StateStore
+from vqa_ray.cluster.tally import Tally
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.sinks.channel import Channel
-from vqa_ray.sinks.outbox import Outbox
+from vqa_ray.sinks.outbox import ChannelStats, Outbox
 from vqa_ray.sinks.registry import AnyChannelSpec
 
 log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000  # openings of incidents whose delivery is timed
 
 Result = TypeVar("Result")
 
@@ -29,6 +33,9 @@ class Journal:
         self._store = open_store()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control-state")
         self._outbox = Outbox(())
+        self._opened: OrderedDict[str, datetime] = OrderedDict()  # when what was put last was noticed, by key
+        self._taken: deque[float] = deque(maxlen=REMEMBERED)
+        self.tally = Tally()
         self._writing = asyncio.Lock()  # what is written while the channels change must reach the new ones
 
     async def do(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
@@ -46,6 +53,15 @@ class Journal:
         """The channels; ConfigError where one cannot work here."""
         return [spec.build() for spec in specs]
 
+    @property
+    def channels(self) -> dict[str, ChannelStats]:
+        """What became of notices, by channel."""
+        return self._outbox.stats()
+
+    def delays_s(self) -> list[float]:
+        """From the opening of incidents until a channel had the notice: those since this was asked last."""
+        return [self._taken.popleft() for _ in range(len(self._taken))]
+
     async def use(self, channels: Sequence[Channel]) -> None:
         """Delivers to these from now on: first what the journal holds for them, open incidents where they ask."""
         outbox = Outbox(channels, on_delivered=self._delivered)
@@ -61,8 +77,11 @@ class Journal:
         """On disk when it returns, and on its way to the channels; what was there already is left out."""
         async with self._writing:
             new = {notice.key for notice in await self.do(self._store.journal, entries, self._outbox.names)}
-            for entry in entries:
-                if entry.notice.key in new and not entry.delivered:
+            fresh = [entry for entry in entries if entry.notice.key in new]
+            self.tally.noticed(entry.notice for entry in fresh)
+            for entry in fresh:
+                if not entry.delivered:
+                    self._time(entry.notice)
                     self._outbox.put(entry.notice)
 
     async def close_incidents(self, unwatched: Callable[[str], bool], epoch_of: Callable[[str], int]) -> None:
@@ -79,8 +98,16 @@ class Journal:
         await self.do(self._store.close)
         return done
 
+    def _time(self, notice: Notice) -> None:
+        if notice.kind is NoticeKind.OPENED:
+            self._opened[notice.key] = notice.noticed_utc
+            if len(self._opened) > REMEMBERED:
+                self._opened.popitem(last=False)
+
     def _delivered(self, channel: str, key: str) -> None:
         """On the channel's thread."""
+        if (noticed_utc := self._opened.get(key)) is not None:
+            self._taken.append(max(0.0, (datetime.now(UTC) - noticed_utc).total_seconds()))
         self._thread.submit(self._store.delivered, key, channel).add_done_callback(_log_failure)
 
 

@@ -1,14 +1,19 @@
-"""Where an analyzer's results go: the result store, and the channels while the supervisor is away."""
+"""Where an analyzer's results go: the result store, evidence, and the channels while the supervisor is away."""
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vqa_ray.cluster.messages import Setup
-from vqa_ray.core.notice import Notice
+from vqa_ray.core.evidence import EvidenceOptions, base
+from vqa_ray.core.notice import Incident, Notice
 from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import VqaError
+from vqa_ray.pipeline.evidence import Case, Desk
 from vqa_ray.pipeline.worker import Told
 from vqa_ray.sinks.outbox import Outbox
 
@@ -18,6 +23,52 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_S = 5.0
+LOOK_BACK = timedelta(days=7)  # for hours with small files
+NO_EVIDENCE = EvidenceOptions(enabled=False)
+
+
+class Evidence:
+    """A `Keeper` in front of whatever desk there is now; without one nothing is kept. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._desk: Desk | None = None
+        self._lost = 0  # by desks that are closed
+
+    @property
+    def options(self) -> EvidenceOptions:
+        """What is kept now."""
+        desk = self._desk
+        return desk.options if desk is not None else NO_EVIDENCE
+
+    @property
+    def lost(self) -> int:
+        """Moments whose evidence was dropped or could not be kept."""
+        desk = self._desk
+        stats = desk.stats() if desk is not None else None
+        return self._lost + (stats.dropped + stats.failed if stats else 0)
+
+    def link(self, incident: Incident) -> str:
+        """Where the incident's evidence will be."""
+        desk = self._desk
+        return desk.link(incident) if desk is not None else ""
+
+    def put(self, case: Case) -> bool:
+        """Takes a case, if it can."""
+        desk = self._desk
+        return desk is not None and desk.put(case)
+
+    def use(self, desk: Desk | None) -> None:
+        """Another desk from now on; the one before makes what waits there, in bounded time."""
+        before, self._desk = self._desk, desk
+        if before is not None:
+            before.close(STOP_S)
+            stats = before.stats()
+            self._lost += stats.dropped + stats.failed
+
+    def change(self, options: EvidenceOptions) -> None:
+        """Other options for the same desk."""
+        if self._desk is not None:
+            self._desk.options = options
 
 
 class Outlets:
@@ -32,6 +83,7 @@ class Outlets:
         self._setup = Setup()
         self._store: ResultStore | None = None
         self._outbox: Outbox | None = None
+        self.evidence = Evidence()
 
     def configure(self, setup: Setup) -> None:
         """Uses these from now on; VqaError, with nothing changed, if one cannot be opened."""
@@ -43,7 +95,13 @@ class Outlets:
             if setup.channels != self._setup.channels:
                 self._outbox = Outbox((spec.build() for spec in setup.channels), resends=False)
                 self._outbox.start()
+            moved = (setup.store, setup.evidence.url) != (self._setup.store, self._setup.evidence.url)
+            desk = _open_desk(setup.store, setup.evidence) if moved else None
             self._store, self._setup = new_store, setup
+        if moved:
+            self.evidence.use(desk)
+        else:
+            self.evidence.change(setup.evidence)
         if outbox is not None and outbox is not self._outbox:
             outbox.stop(STOP_S)
         if store is not None and store is not new_store:
@@ -83,6 +141,7 @@ class Outlets:
             self._outbox.stop(STOP_S)
         if self._store is not None:
             self._store.close()
+        self.evidence.use(None)  # last: what the others hold matters more, should this process be killed
 
 
 def _open_store(uri: str | None, writer: str) -> "ResultStore | None":
@@ -93,6 +152,14 @@ def _open_store(uri: str | None, writer: str) -> "ResultStore | None":
     return ResultStore(uri, writer=writer)
 
 
+def _open_desk(uri: str | None, options: EvidenceOptions) -> Desk | None:
+    if uri is None:
+        return None
+    from vqa_ray.sinks.evidence import EvidenceStore
+
+    return Desk(EvidenceStore(uri), options, base=base(uri, options))
+
+
 def check(uri: str) -> None:
     """StoreError if results cannot be kept there; blocks."""
     store = _open_store(uri, "check")
@@ -100,13 +167,26 @@ def check(uri: str) -> None:
         store.close()
 
 
-def compact(uri: str) -> None:
-    """Merges small files of the result store; blocks, for minutes where there are many. StoreError."""
+def keep(uri: str, told: Sequence[tuple[Incident, int]]) -> None:
+    """Incidents, with epochs, that no analyzer can write; blocks. StoreError."""
+    store = _open_store(uri, f"supervisor-{os.getpid()}-{time.time_ns()}")
+    if store is not None:
+        for incident, epoch in told:
+            store.add_incident(incident, epoch)
+        store.close()
+
+
+def upkeep(uri: str, options: EvidenceOptions) -> None:
+    """Merges small files of the result store, removes old evidence; blocks, for minutes where there are many files.
+
+    Raises StoreError.
+    """
+    from vqa_ray.sinks.evidence import prune
     from vqa_ray.sinks.store import ResultStore
 
     store = ResultStore(uri, writer="supervisor")
     try:
-        done = store.compact()
+        done = store.compact(look_back=LOOK_BACK)
     finally:
         store.close()
-    log.info("result store compacted: %s", done)
+    log.info("result store compacted: %s; evidence: %s", done, prune(uri, options, datetime.now(UTC)))

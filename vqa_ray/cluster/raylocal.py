@@ -3,8 +3,11 @@
 import enum
 import logging
 import os
+import signal
 import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import ray
@@ -51,7 +54,7 @@ def start(folder: Path, *, cores: int | None, temp_dir: str | None, dashboard: b
         return Tie.BORROWED
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(NICENESS, "0")
-    ray.init(
+    _init(
         address="local",
         num_cpus=cores,
         namespace=NAMESPACE,
@@ -81,12 +84,27 @@ def join(address: str, *, auth: str | None = None) -> Tie:
         os.environ[AUTH] = auth
         ray._raylet.Config.initialize("")  # it has read the environment already
     try:
-        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        _init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         hint = "" if AUTH in os.environ else f"; if it wants a token, set {AUTH}=token"
         raise ClusterUnreachable(f"no Ray cluster answers at {address}: {_short(error)}{hint}") from None
     _hush()
     return Tie.JOINED
+
+
+def _init(**options: Any) -> None:
+    """ray.init, which leaves the program's own handler of SIGTERM in place where it has one; Ray's calls sys.exit."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
+    try:
+        ray.init(**options)
+    except SystemExit:
+        if not callable(before):
+            raise
+        before(signal.SIGTERM, None)
+    finally:
+        if callable(before) or before is signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, before)
 
 
 def running_here(folder: Path) -> LocalRay | None:

@@ -4,21 +4,33 @@ No Ray, no disk, no clock: facts come in as calls with the time, `views` go to `
 """
 
 import logging
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Ended, Hello
-from vqa_ray.config import Profile, StreamSpec
-from vqa_ray.core.placement import expected_share, smoothed
-from vqa_ray.core.reconcile import Analyzer, Limits, Phase, Reason, Running, Wanted
+from vqa_ray.config import APART, Profile, StreamSpec
+from vqa_ray.core import autoscale, poison
+from vqa_ray.core.demand import expected_bytes, expected_share, smoothed
+from vqa_ray.core.ladder import Tier
+from vqa_ray.core.placement import NO_BOUND, Hall, Kind, Passenger, Seat, millionths
+from vqa_ray.core.policies.registry import BY_NAME
+from vqa_ray.core.reconcile import SUSPECT_AFTER, Analyzer, Limits, Phase, Reason, Running, Wanted
 from vqa_ray.core.source import State
+from vqa_ray.core.urls import is_live
+from vqa_ray.media.schemes import serves_one
 from vqa_ray.pipeline.worker import StreamReport
 
 log = logging.getLogger(__name__)
 
-FORGIVEN_AFTER_S = 600.0  # a stream that ran so long without a crash is as good as new
+SETTLED_AFTER_S = 30.0  # a stream that was so long with its analyzer may move to where it is better off
+EMPTIED_WITHIN_S = 120.0  # an analyzer that is spare and has streams still stays after all
+BARE_BYTES = 160 << 20  # of an analyzer without streams, until one was seen
+MEMORY_FILL = 0.9  # of an analyzer's memory: more streams than fit into that are not given to it
 SILENT_AFTER_BEATS = 3.0
+RECYCLED_FROM_AGE_S = 600.0  # a process that is over its budget sooner than that has more streams than fit, and no leak
+PATIENCE_S = {Reason.RECYCLED: 60.0, Reason.ENDING: 20.0}  # for a seat elsewhere; then what is left is interrupted
 SOON_S = 10.0  # an analyzer starts within 1-3 s where there is room; later it waits for a machine
 _FIRST_DELAY_S, _MAX_DELAY_S = 1.0, 60.0  # until a stream that was refused is offered again
 
@@ -26,35 +38,51 @@ _FIRST_DELAY_S, _MAX_DELAY_S = 1.0, 60.0  # until a stream that was refused is o
 class Stream:
     """One wanted stream, and what is remembered of it whoever runs it."""
 
-    __slots__ = ("crashed_s", "crashes", "done", "not_before_s", "profile", "refusals", "share", "spec", "version")
+    __slots__ = (
+        "done", "free", "not_before_s", "profile", "record", "refusals", "share", "size_bytes", "spec", "version",
+    )  # fmt: skip
 
     def __init__(self, spec: StreamSpec, profile: Profile, version: str) -> None:
         self.spec = spec
         self.profile = profile
         self.version = version
-        self.share: float | None = None  # measured, smoothed
-        self.crashes = 0
-        self.crashed_s = 0.0
+        self.free = is_live(spec.url) and not serves_one(spec.url, profile.source)  # to move without a gap
+        self.share: float | None = None  # measured, smoothed; of all frames
+        self.size_bytes: float | None = None
+        self.record = poison.Record()
         self.refusals = 0
         self.not_before_s = 0.0
         self.done = False  # a file, read to its end
-
-    def crashed(self, now_s: float) -> None:
-        """Its process died, perhaps of it."""
-        forgiven = now_s - self.crashed_s > FORGIVEN_AFTER_S
-        self.crashes = 1 if forgiven else self.crashes + 1
-        self.crashed_s = now_s
 
     @property
     def reserved(self) -> float:
         """The share to reckon with."""
         return expected_share(None) if self.share is None else self.share
 
+    @property
+    def reserved_bytes(self) -> int:
+        """The memory to reckon with."""
+        return expected_bytes(None) if self.size_bytes is None else int(self.size_bytes)
+
+    def measured(self, report: StreamReport, elapsed_s: float) -> None:
+        """Takes over what its analyzer measured."""
+        if report.fps > 0 and report.state == State.LIVE:
+            self._cost(report.cpu_share, whole=report.tier == Tier.ALL, elapsed_s=elapsed_s)
+        elif self.share is None and report.shape is not None:
+            self.share = expected_share(report.shape)
+
+    def _cost(self, share: float, *, whole: bool, elapsed_s: float) -> None:
+        """A stream that leaves out frames costs less only until there is room again: room for all is reckoned with."""
+        smooth = smoothed(self.share, share, elapsed_s)
+        self.share = smooth if whole or self.share is None else max(self.share, smooth)
+
 
 class Place:
     """A stream at an analyzer, under an epoch."""
 
-    __slots__ = ("after_beat", "analyzer", "busy", "epoch", "lost", "report", "since_s", "stream_id", "version")
+    __slots__ = (
+        "after_beat", "analyzer", "busy", "epoch", "lost", "reached_s", "report", "since_s", "stream_id", "version",
+    )  # fmt: skip
 
     def __init__(self, stream_id: str, analyzer: str, epoch: int, version: str, now_s: float) -> None:
         self.stream_id = stream_id
@@ -66,12 +94,18 @@ class Place:
         self.busy = True  # an action on it is under way
         self.after_beat: int | None = None  # beats after this number must list it; None: not yet confirmed
         self.report: StreamReport | None = None
+        self.reached_s: float | None = (
+            None  # the last moment of the stream that is known to be analysed, here or before
+        )
 
 
 class Member:
-    """One analyzer."""
+    """One analyzer. leaves: it hands its streams over and ends, for that reason, since `leaves_s`."""
 
-    __slots__ = ("beat", "heard_s", "hello", "lease_until_s", "name", "number", "phase", "started_s")
+    __slots__ = (
+        "beat", "fresh", "heard_s", "hello", "lease_until_s", "leaves", "leaves_s", "name", "number", "phase",
+        "started_s",
+    )  # fmt: skip
 
     def __init__(self, name: str, now_s: float) -> None:
         self.name = name
@@ -79,13 +113,19 @@ class Member:
         self.started_s = now_s
         self.hello: Hello | None = None
         self.beat: Beat | None = None
+        self.leaves: Reason | None = None
+        self.leaves_s = 0.0
         self.number = -1
         self.heard_s = now_s
         self.lease_until_s = now_s
+        self.fresh = True  # had no stream yet
 
 
 class Roster:
-    """The supervisor's picture of the fleet. Times are of one monotonic clock, that of `now_s`."""
+    """The supervisor's picture of the fleet. Times are of one monotonic clock, that of `now_s`.
+
+    places: what was given to whom; changed by `_put` and `_drop` alone.
+    """
 
     def __init__(self, options: ClusterOptions, incarnation: str) -> None:
         self.options = options
@@ -95,6 +135,32 @@ class Roster:
         self.places: dict[str, Place] = {}
         self.epochs: dict[str, int] = {}
         self.snapshots: dict[str, tuple[int, bytes]] = {}
+        self.draining: set[str] = set()  # ids of Ray's nodes that are being emptied
+        self.moving: dict[str, str] = {}  # streams, and the analyzers to which they move
+        self.parked: dict[str, str] = {}  # streams that are given up since they crash their process, and why
+        self.bare_bytes = BARE_BYTES
+        self._at: dict[str, set[str]] = {}  # by analyzer, the streams of its places
+        self._accused: set[str] = set()  # streams with crashes that are not forgiven
+        self.losses: Counter[Reason] = Counter()  # how often a stream's place ended, since this process started
+        self._deaths: deque[float] = deque()  # of processes, within what `poison` looks back
+        self._scaler = autoscale.Scaler()
+        self._right = 0  # so many analyzers are right for the load
+
+    def _put(self, place: Place) -> Place:
+        self._drop(place.stream_id)
+        self.places[place.stream_id] = place
+        self._at.setdefault(place.analyzer, set()).add(place.stream_id)
+        return place
+
+    def _drop(self, stream_id: str) -> None:
+        if (place := self.places.pop(stream_id, None)) is not None:
+            self._at[place.analyzer].discard(stream_id)
+            if not self._at[place.analyzer]:
+                del self._at[place.analyzer]
+
+    def places_at(self, name: str) -> list[Place]:
+        """The places at that analyzer, lost ones included."""
+        return [self.places[stream_id] for stream_id in self._at.get(name, ())]
 
     # ---- what is wanted
 
@@ -104,6 +170,9 @@ class Roster:
         removed = [stream_id for stream_id in self.streams if stream_id not in streams]
         for stream_id in removed:
             del self.streams[stream_id]
+            self.parked.pop(stream_id, None)
+            if (place := self.places.get(stream_id)) is not None and place.lost is not None:
+                self._drop(stream_id)
         for stream_id, (spec, profile, version) in streams.items():
             before = self.streams.get(stream_id)
             if before is None:
@@ -111,11 +180,21 @@ class Roster:
             elif before.version != version:
                 changed.append(stream_id)
             else:
+                if before.spec.paused is not spec.paused:
+                    changed.append(stream_id)
+                before.spec = spec  # its priority may be another
                 self._try_again(stream_id)
                 continue
             stream = self.streams[stream_id] = Stream(spec, profile, version)
-            stream.share = before.share if before else None
+            self.parked.pop(stream_id, None)
+            if before is not None:
+                stream.share, stream.size_bytes = before.share, before.size_bytes
         return added, changed, removed
+
+    def watches(self, stream_id: str) -> bool:
+        """Whether it is to be watched: declared, and not paused."""
+        stream = self.streams.get(stream_id)
+        return stream is not None and not stream.spec.paused
 
     def _try_again(self, stream_id: str) -> None:
         """A stream that was given up and is applied once more gets another chance."""
@@ -138,28 +217,66 @@ class Roster:
         self._heard(member, now_s)
 
     def presume(self, name: str, owned: Mapping[str, int], now_s: float) -> None:
-        """An analyzer that does not answer (yet) after our restart: it may work on what it was given."""
+        """An analyzer that does not answer (yet) after our restart: it may work on what it was given.
+
+        For the whole grace: Ray may have told it that we were away, and then its leases last so long.
+        """
         member = self.members.setdefault(name, Member(name, now_s))
         member.phase = Phase.SILENT
-        member.lease_until_s = now_s + self.options.lease_s + self.options.margin_s
+        member.lease_until_s = now_s + max(self.options.lease_s, self.options.grace_s) + self.options.margin_s
         for stream_id, epoch in owned.items():
             version = self.streams[stream_id].version if stream_id in self.streams else ""
-            place = self.places[stream_id] = Place(stream_id, name, epoch, version, now_s)
-            place.busy = False
+            self._put(Place(stream_id, name, epoch, version, now_s)).busy = False
 
     def gone(self, name: str, reason: Reason, now_s: float, *, crashed: bool) -> list[str]:
         """The analyzer is no more; gives back the streams that are lost with it."""
         self.members.pop(name, None)
-        lost = [place for place in self.places.values() if place.analyzer == name and place.lost is None]
+        lost = [place for place in self.places_at(name) if place.lost is None]
+        if crashed:
+            self._note_death(now_s)
         for place in lost:
-            place.lost = reason
+            self._lose(place, reason)
             place.busy = False
-            if place.stream_id not in self.streams:
-                del self.places[place.stream_id]
+            if not self.watches(place.stream_id):
+                self._drop(place.stream_id)
             hung = reason is Reason.STUCK and place.report is not None and place.report.stuck
-            if (stream := self.streams.get(place.stream_id)) and (crashed or hung):
-                stream.crashed(now_s)
+            if crashed or hung:
+                self._crashed(place.stream_id, now_s, alone=hung or len(lost) == 1)
         return sorted(place.stream_id for place in lost)
+
+    def _lose(self, place: Place, reason: Reason) -> None:
+        place.lost = reason
+        self.losses[reason] += 1
+
+    def _note_death(self, now_s: float) -> None:
+        self._deaths.append(now_s)
+        while now_s - self._deaths[0] > poison.FORGIVEN_AFTER_S:
+            self._deaths.popleft()
+
+    def _crashed(self, stream_id: str, now_s: float, *, alone: bool) -> None:
+        """Its process died, perhaps of it."""
+        if (stream := self.streams.get(stream_id)) is None:
+            return
+        stream.record = stream.record.crashed(now_s, alone=alone)
+        self._accused.add(stream_id)
+        elsewhere = len(self._deaths) - stream.record.crashes
+        if poison.guilty(stream.record, elsewhere, len(self.members), self.options.park_after):
+            self.park(stream_id, stream.record.words)
+
+    def park(self, stream_id: str, why: str) -> None:
+        """The stream is given up until somebody asks for it again."""
+        self.parked[stream_id] = why
+
+    def unpark(self, stream_id: str, now_s: float) -> bool:
+        """The stream gets another chance, at first on its own; whether it was parked. KeyError if it is not wanted."""
+        stream, place = self.streams[stream_id], self.places.get(stream_id)
+        by_source = place is not None and place.report is not None and place.report.state == State.PARKED
+        self._try_again(stream_id)
+        if self.parked.pop(stream_id, None) is None:
+            return by_source
+        stream.record = poison.Record(crashes=SUSPECT_AFTER, last_s=now_s)
+        self._accused.add(stream_id)
+        return True
 
     def _heard(self, member: Member, now_s: float) -> None:
         member.heard_s = now_s
@@ -185,8 +302,11 @@ class Roster:
         if beat.number <= member.number:
             return BeatReply(supervisor=self.incarnation)
         member.hello, member.beat, member.number = beat.hello, beat, beat.number
+        if beat.ending:
+            self._leave(member, Reason.ENDING, now_s)
         self._heard(member, now_s)
         ended = [self._held(member, held.report, held.version, now_s) for held in beat.held]
+        self._weigh(member, beat)
         self._missing(member, {held.report.stream_id for held in beat.held}, beat.number)
         return BeatReply(supervisor=self.incarnation, ended=tuple(e for e in ended if e is not None))
 
@@ -204,10 +324,9 @@ class Roster:
 
     def _adopt(self, member: Member, report: StreamReport, version: str, now_s: float) -> Place:
         """After our restart: the analyzer has it."""
-        place = Place(report.stream_id, member.name, report.epoch, version, now_s)
+        place = self._put(Place(report.stream_id, member.name, report.epoch, version, now_s))
         place.busy = False
         place.after_beat = member.number
-        self.places[report.stream_id] = place
         self.epochs[report.stream_id] = max(report.epoch, self.epochs.get(report.stream_id, 0))
         return place
 
@@ -216,30 +335,45 @@ class Roster:
         place.report = msgspec.structs.replace(report, snapshot=None)
         if place.after_beat is None:
             place.after_beat = number
+        if report.state == State.LIVE and report.connected_once:
+            place.reached_s = report.at_s
         self.remember(report.stream_id, report.epoch, report.snapshot)
         stream = self.streams.get(report.stream_id)
         if stream is None:
             return
         stream.done = report.state == State.ENDED
-        if report.fps > 0 and report.state == State.LIVE and before is not None:
-            stream.share = smoothed(stream.share, report.cpu_share, self.options.beat_s)
+        if before is not None:
+            stream.measured(report, self.options.beat_s)
         if stream.done:
             stream.share = 0.0
 
+    def _weigh(self, member: Member, beat: Beat) -> None:
+        """What the process has grown by is its streams': each has its part of it, by what it was expected to take."""
+        if not beat.held:
+            self.bare_bytes = beat.rss_bytes if member.fresh and beat.rss_bytes else self.bare_bytes
+            return
+        member.fresh = False
+        expected = {held.report.stream_id: expected_bytes(held.report.shape) for held in beat.held}
+        part = max(0, beat.rss_bytes - self.bare_bytes) / sum(expected.values())
+        for stream_id, size_bytes in expected.items():
+            if (stream := self.streams.get(stream_id)) is not None:
+                stream.size_bytes = smoothed(stream.size_bytes, part * size_bytes, self.options.beat_s)
+
     def _missing(self, member: Member, listed: set[str], number: int) -> None:
         """What the analyzer should have but does not list any more it has given up (its lease ran out)."""
-        for place in self.places.values():
-            if place.analyzer != member.name or place.busy or place.lost or place.stream_id in listed:
+        for place in self.places_at(member.name):
+            if place.busy or place.lost or place.stream_id in listed:
                 continue
             if place.after_beat is None or number > place.after_beat:
-                place.lost = Reason.DROPPED
+                self._lose(place, Reason.DROPPED)
 
     # ---- actions under way
 
     def assigning(self, stream_id: str, analyzer: str, epoch: int, now_s: float) -> Place:
         """The stream is about to be given to the analyzer, under a persisted epoch."""
-        place = Place(stream_id, analyzer, epoch, self.streams[stream_id].version, now_s)
-        self.places[stream_id] = place
+        before = self.places.get(stream_id)
+        place = self._put(Place(stream_id, analyzer, epoch, self.streams[stream_id].version, now_s))
+        place.reached_s = before.reached_s if before is not None else None
         self.epochs[stream_id] = epoch
         self.extend(analyzer, now_s)
         return place
@@ -255,7 +389,7 @@ class Roster:
     def refused(self, place: Place, now_s: float) -> None:
         """The analyzer could not take it: offered again later, each time after a longer wait."""
         place.busy = False
-        place.lost = Reason.REFUSED
+        self._lose(place, Reason.REFUSED)
         if stream := self.streams.get(place.stream_id):
             stream.refusals += 1
             stream.not_before_s = now_s + min(_MAX_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(stream.refusals - 1, 20))
@@ -264,9 +398,9 @@ class Roster:
         """The analyzer has stopped it; if it is still wanted it is lost, for that reason, until it gets a new place."""
         self.remember(place.stream_id, place.epoch, snapshot)
         place.busy = False
-        place.lost = reason
-        if place.stream_id not in self.streams and self.places.get(place.stream_id) is place:
-            del self.places[place.stream_id]
+        self._lose(place, reason)
+        if not self.watches(place.stream_id) and self.places.get(place.stream_id) is place:
+            self._drop(place.stream_id)
 
     def forget(self, stream_id: str) -> None:
         """The stream is no longer watched: should it come back it starts anew."""
@@ -284,62 +418,202 @@ class Roster:
     # ---- what plan sees
 
     def look(self, now_s: float) -> None:
-        """Marks the analyzers that have gone silent."""
+        """Marks the analyzers that have gone silent, and one that uses too much memory; forgives streams.
+
+        Forgiven is who has long crashed no process.
+        """
         for member in self.members.values():
             silent_s = now_s - member.heard_s
             if member.phase is Phase.READY and silent_s > SILENT_AFTER_BEATS * self.options.beat_s:
                 member.phase = Phase.SILENT
+        if not any(member.leaves is Reason.RECYCLED for member in self.members.values()):
+            over = [m for m in self.members.values() if self._over_budget(m, now_s)]
+            if over:
+                self._leave(max(over, key=lambda m: m.beat.rss_bytes if m.beat else 0), Reason.RECYCLED, now_s)
+        for stream_id in list(self._accused):
+            stream = self.streams.get(stream_id)
+            if stream is None or now_s - stream.record.last_s > poison.FORGIVEN_AFTER_S:
+                self._accused.discard(stream_id)
+                if stream is not None and stream_id not in self.parked:
+                    stream.record = poison.Record()
+
+    def _over_budget(self, member: Member, now_s: float) -> bool:
+        old = now_s - member.started_s >= RECYCLED_FROM_AGE_S
+        return old and member.beat is not None and member.beat.rss_bytes > self.options.budget_bytes
+
+    def _leave(self, member: Member, why: Reason, now_s: float) -> None:
+        if member.leaves is None:
+            member.leaves, member.leaves_s = why, now_s
+            log.warning("%s hands its streams over and ends: %s", member.name, why)
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the streams of one analyzer may have; no bound where analyzers ask for no more than they are."""
+        room = int(MEMORY_FILL * self.options.memory_bytes) - self.bare_bytes
+        return room if room > 0 else NO_BOUND
 
     def wanted(self) -> list[Wanted]:
-        """The streams that should run: all but the files that were read to their end."""
+        """The streams that should run: all but those paused or parked, and the files that were read to their end."""
         return [
             Wanted(
                 stream_id=stream_id,
                 version=s.version,
                 share=s.reserved,
+                size_bytes=s.reserved_bytes,
                 priority=s.spec.priority,
-                crashes=s.crashes,
+                apart=s.spec.labels.get(APART, ""),
+                crashes=s.record.crashes,
                 not_before_s=s.not_before_s,
             )
             for stream_id, s in self.streams.items()
-            if not s.done or (stream_id in self.places and self.places[stream_id].lost is None)
+            if (not s.done or self._runs(stream_id)) and not s.spec.paused and stream_id not in self.parked
         ]
+
+    def _runs(self, stream_id: str) -> bool:
+        place = self.places.get(stream_id)
+        return place is not None and place.lost is None
 
     def analyzers(self, now_s: float) -> list[Analyzer]:
         """The analyzers."""
-        capacity = self.options.capacity
+        capacity, budget = self.options.capacity, self.budget
         return [
             Analyzer(
                 name=m.name,
                 capacity=capacity,
-                phase=m.phase,
+                budget=budget,
+                node=m.hello.node_id if m.hello is not None else "",
+                phase=self.phase(m),
+                leaves=Reason.DRAINED if self._machine_goes(m) else m.leaves or Reason.DRAINED,
                 soon=m.phase is Phase.STARTING and now_s - m.started_s < SOON_S,
+                overdue=m.leaves is not None and now_s - m.leaves_s > PATIENCE_S.get(m.leaves, float("inf")),
                 lease_until_s=m.lease_until_s,
             )
             for m in self.members.values()
         ]
 
-    def running(self) -> list[Running]:
-        """What was given to them."""
-        return [self.as_running(place) for place in self.places.values()]
+    def at(self, node_id: str) -> list[Member]:
+        """The analyzers on that node of Ray's."""
+        return [m for m in self.members.values() if m.hello is not None and m.hello.node_id == node_id]
 
-    def as_running(self, place: Place) -> Running:
+    def phase(self, member: Member) -> Phase:
+        """Of a member, draining included."""
+        leaves = member.leaves is not None or self._machine_goes(member)
+        return Phase.DRAINING if leaves and member.phase is Phase.READY else member.phase
+
+    def _machine_goes(self, member: Member) -> bool:
+        return member.hello is not None and member.hello.node_id in self.draining
+
+    def running(self, now_s: float) -> list[Running]:
+        """What was given to them."""
+        running = [self._running(place, now_s) for place in self.places.values()]
+        return running + [self._rehearsal(stream_id, to) for stream_id, to in self.moving.items()]
+
+    def _rehearsal(self, stream_id: str, analyzer: str) -> Running:
+        """What moves takes up room at both ends."""
+        stream = self.streams.get(stream_id)
+        return Running(
+            stream_id=stream_id,
+            analyzer=analyzer,
+            epoch=0,
+            version="",
+            share=stream.reserved if stream else 0.0,
+            size_bytes=stream.reserved_bytes if stream else 0,
+            busy=True,
+        )
+
+    def _running(self, place: Place, now_s: float) -> Running:
         """One place as `plan` sees it."""
-        stream = self.streams.get(place.stream_id)
+        stream, report = self.streams.get(place.stream_id), place.report
         return Running(
             stream_id=place.stream_id,
             analyzer=place.analyzer,
             epoch=place.epoch,
             version=place.version,
             share=stream.reserved if stream else 0.0,
+            size_bytes=stream.reserved_bytes if stream else 0,
             lost=place.lost,
             busy=place.busy,
-            stuck=place.report is not None and place.report.stuck,
+            stuck=report is not None and report.stuck,
+            settled=stream is not None and stream.free and now_s - place.since_s >= SETTLED_AFTER_S,
         )
 
+    def reserved(self, name: str) -> float:
+        """What the streams of that analyzer are reckoned to need."""
+        streams = (self.streams.get(place.stream_id) for place in self.places_at(name) if place.lost is None)
+        return sum(stream.reserved for stream in streams if stream is not None)
+
+    def seat_for(self, stream_id: str, names: Iterable[str]) -> str | None:
+        """The best of these analyzers that has room for the stream, or None."""
+        coming = [(to, self.places[moving]) for moving, to in self.moving.items() if moving in self.places]
+        riders = {
+            name: [self._rider(p) for p in self.places_at(name) if p.lost is None]
+            + [self._rider(p) for to, p in coming if to == name]
+            for name in names
+        }
+        hall = Hall((self._seat(self.members[name], riders[name]) for name in riders), BY_NAME[self.options.policy])
+        chosen = hall.choose(self._rider(self.places[stream_id]), ready_only=True)
+        return chosen.name if chosen is not None else None
+
+    # ---- how many analyzers
+
     def limits(self, cores: float, *, held: bool) -> Limits:
-        """How many analyzers there may be in a cluster of so many cores."""
-        most = self.options.analyzers_max or max(1, int(cores / self.options.cores))
+        """How many analyzers there may be in a cluster of so many cores, and how many the load asks for."""
+        most, options = self._most(cores), self.options
         return Limits(
-            minimum=min(self.options.analyzers_min, most), maximum=most, capacity=self.options.capacity, held=held
+            minimum=min(options.analyzers_min, most),
+            maximum=most,
+            load=min(self._right, most),
+            capacity=options.capacity,
+            budget=self.budget,
+            policy=options.policy,
+            moves=options.moves,
+            held=held,
         )
+
+    def _most(self, cores: float) -> int:
+        return self.options.analyzers_max or max(1, int(cores / self.options.cores))
+
+    def scale(self, wanted: Sequence[Wanted], now_s: float) -> None:
+        """Reckons how many analyzers the load asks for; one that is spare for long is to be emptied and ended."""
+        options = self.options
+        staying = [m for m in self.members.values() if m.leaves is None and not self._machine_goes(m)]
+        load = autoscale.Load(
+            share=sum(w.share for w in wanted),
+            size_bytes=sum(w.size_bytes for w in wanted),
+            alone=sum(w.crashes >= SUSPECT_AFTER for w in wanted),
+        )
+        size = autoscale.Size(capacity=options.capacity, budget=self.budget, target=options.target)
+        count = self._scaler.step(load, size, len(staying), now_s, options.shrink_after_s)
+        self._right = count.right
+        for member in [m for m in self.members.values() if m.leaves is Reason.SURPLUS]:
+            if count.right > len(staying) or now_s - member.leaves_s > EMPTIED_WITHIN_S:
+                member.leaves = None
+            return  # one after the other
+        if count.surplus > 0 and len(staying) > options.analyzers_min:
+            self._spare_one(staying, now_s)
+
+    def _spare_one(self, staying: Iterable[Member], now_s: float) -> None:
+        ready = [m for m in staying if m.phase is Phase.READY]
+        riders = {m.name: [self._rider(p) for p in self.places_at(m.name) if p.lost is None] for m in ready}
+        name = autoscale.spare(
+            Hall((self._seat(m, riders[m.name]) for m in ready), BY_NAME[self.options.policy]), riders
+        )
+        if name is not None and len(ready) > 1:
+            self.members[name].leaves, self.members[name].leaves_s = Reason.SURPLUS, now_s
+
+    def _rider(self, place: Place) -> Passenger:
+        stream = self.streams.get(place.stream_id)
+        return Passenger(
+            stream_id=place.stream_id,
+            load=millionths(stream.reserved) if stream else 0,
+            size_bytes=stream.reserved_bytes if stream else 0,
+            suspect=stream is not None and stream.record.crashes >= SUSPECT_AFTER,
+            apart=stream.spec.labels.get(APART, "") if stream else "",
+        )
+
+    def _seat(self, member: Member, riders: Iterable[Passenger]) -> Seat:
+        node = member.hello.node_id if member.hello else ""
+        seat = Seat(member.name, millionths(self.options.capacity), Kind.READY, budget=self.budget, node=node)
+        for rider in riders:
+            seat.take(rider.load, rider.size_bytes, suspect=rider.suspect)
+        return seat

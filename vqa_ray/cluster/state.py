@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.errors import StoreError
 
 KEEP_NOTICES = 200_000  # journal rows; at 300 bytes each some 60 MB
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS incidents (
   start_utc TEXT NOT NULL, incident BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS incidents_by_start ON incidents (start_utc);
 CREATE INDEX IF NOT EXISTS incidents_open ON incidents (stream_id) WHERE open = 1;
+CREATE TABLE IF NOT EXISTS remarks (
+  incident_id TEXT NOT NULL, kind TEXT NOT NULL, remark BLOB NOT NULL, PRIMARY KEY (incident_id, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (key TEXT NOT NULL, channel TEXT NOT NULL, PRIMARY KEY (key, channel)) WITHOUT ROWID;
 """
 
@@ -107,6 +110,18 @@ class StateStore(Protocol):
 
     def incidents(self, *, limit: int, open_only: bool = False) -> list[Incident]:
         """The latest state of incidents, newest start first."""
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """The latest state of one incident, None if there is none of that id (any more)."""
+
+    def remark(self, remark: Remark) -> bool:
+        """Keeps what was said of an incident, instead of what was of this kind; False if the incident is not known."""
+
+    def retract(self, incident_id: str, kind: RemarkKind) -> None:
+        """Forgets what was said of this kind."""
+
+    def remarks(self) -> list[Remark]:
+        """All that was said of incidents that are remembered."""
 
     def open_notices(self) -> list[Notice]:
         """The latest notice of each open incident."""
@@ -214,6 +229,22 @@ class SqliteStore:
         sql = f"SELECT incident FROM incidents {where} ORDER BY start_utc DESC, incident_id LIMIT ?"
         return [msgspec.json.decode(row[0], type=Incident) for row in self._db.execute(sql, (limit,))]
 
+    def incident(self, incident_id: str) -> Incident | None:  # noqa: D102
+        row = self._db.execute("SELECT incident FROM incidents WHERE incident_id = ?", (incident_id,)).fetchone()
+        return msgspec.json.decode(row[0], type=Incident) if row else None
+
+    def remark(self, remark: Remark) -> bool:  # noqa: D102
+        sql = """INSERT OR REPLACE INTO remarks SELECT incident_id, ?, ? FROM incidents WHERE incident_id = ?"""
+        with self._write() as db:
+            return bool(db.execute(sql, (remark.kind, msgspec.json.encode(remark), remark.incident_id)).rowcount)
+
+    def retract(self, incident_id: str, kind: RemarkKind) -> None:  # noqa: D102
+        with self._write() as db:
+            db.execute("DELETE FROM remarks WHERE incident_id = ? AND kind = ?", (incident_id, kind))
+
+    def remarks(self) -> list[Remark]:  # noqa: D102
+        return [msgspec.json.decode(row[0], type=Remark) for row in self._db.execute("SELECT remark FROM remarks")]
+
     def open_notices(self) -> list[Notice]:  # noqa: D102
         rows = self._db.execute(
             """SELECT notice FROM journal WHERE number IN (
@@ -231,6 +262,7 @@ class SqliteStore:
                 (keep,),
             )
             db.execute("DELETE FROM incidents WHERE open = 0 AND incident_id NOT IN (SELECT incident_id FROM journal)")
+            db.execute("DELETE FROM remarks WHERE incident_id NOT IN (SELECT incident_id FROM incidents)")
 
     def close(self) -> None:  # noqa: D102
         self._db.close()

@@ -8,6 +8,7 @@ from vqa_ray.core.reconcile import Phase, Reason
 from vqa_ray.core.source import State
 
 WAITING = "waiting"  # state of a stream that has no analyzer
+PAUSED = "paused"  # of one that is declared, and not to be watched now
 STUCK = "stuck"  # of one whose analyzer hangs in it
 GIVEN = "just given to its analyzer"
 STARTING = "an analyzer is starting"
@@ -15,7 +16,8 @@ STARTING = "an analyzer is starting"
 
 def stream_statuses(roster: Roster) -> tuple[StreamStatus, ...]:
     """All wanted streams, by id."""
-    return tuple(_stream(roster, stream_id) for stream_id in sorted(roster.streams))
+    starting = any(member.phase is Phase.STARTING for member in roster.members.values())
+    return tuple(_stream(roster, stream_id, starting=starting) for stream_id in sorted(roster.streams))
 
 
 def analyzer_statuses(roster: Roster) -> tuple[AnalyzerStatus, ...]:
@@ -26,14 +28,19 @@ def analyzer_statuses(roster: Roster) -> tuple[AnalyzerStatus, ...]:
 def waiting(roster: Roster) -> int:
     """How many wanted streams have no analyzer."""
     placed = {place.stream_id for place in roster.places.values() if place.lost is None}
-    return sum(not stream.done for stream_id, stream in roster.streams.items() if stream_id not in placed)
+    over = placed | roster.parked.keys()
+    unplaced = [stream_id for stream_id in roster.streams if stream_id not in over]
+    return sum(roster.watches(stream_id) and not roster.streams[stream_id].done for stream_id in unplaced)
 
 
-def _stream(roster: Roster, stream_id: str) -> StreamStatus:
+def _stream(roster: Roster, stream_id: str, *, starting: bool) -> StreamStatus:
     stream, place = roster.streams[stream_id], roster.places.get(stream_id)
-    row = StreamStatus(stream_id=stream_id, state=WAITING, labels=stream.spec.labels, crashes=stream.crashes)
+    row = StreamStatus(stream_id=stream_id, state=WAITING, labels=stream.spec.labels, crashes=stream.record.crashes)
+    if stream.spec.paused and (place is None or place.lost is not None):
+        return msgspec.structs.replace(row, state=PAUSED)
+    if (why := roster.parked.get(stream_id)) is not None:
+        return msgspec.structs.replace(row, state=State.PARKED, reason=why)
     if place is None or place.lost is not None:
-        starting = any(member.phase is Phase.STARTING for member in roster.members.values())
         reason = place.lost if place is not None and place.lost else STARTING if starting else Reason.NO_SEAT
         return msgspec.structs.replace(row, state=State.ENDED if stream.done else WAITING, reason=reason)
     row = msgspec.structs.replace(row, analyzer=place.analyzer, epoch=place.epoch)
@@ -47,24 +54,30 @@ def _stream(roster: Roster, stream_id: str) -> StreamStatus:
         at_s=report.at_s,
         fps=report.fps,
         coverage=report.coverage,
+        frames_came=report.frames_came,
+        frames_analysed=report.frames_analysed,
         cpu_share=report.cpu_share,
         tier=report.tier,
         lag_s=report.lag_s,
         open_incidents=report.open_incidents,
+        health=report.health,
         reconnects=report.reconnects,
+        faults=report.faults,
     )
 
 
 def _analyzer(roster: Roster, member: Member) -> AnalyzerStatus:
-    places = [p for p in roster.places.values() if p.analyzer == member.name and p.lost is None]
+    places = [p for p in roster.places_at(member.name) if p.lost is None]
     return AnalyzerStatus(
         name=member.name,
-        phase=member.phase,
+        phase=roster.phase(member),
         pid=member.hello.pid if member.hello else None,
         node_id=member.hello.node_id if member.hello else "",
         streams=len(places),
         load=member.beat.load if member.beat else 0.0,
-        reserved=sum(roster.as_running(place).share for place in places),
+        reserved=roster.reserved(member.name),
         capacity=roster.options.capacity,
         rss_bytes=member.beat.rss_bytes if member.beat else 0,
+        evidence_lost=member.beat.evidence_lost if member.beat else 0,
+        transitions_lost=member.beat.transitions_lost if member.beat else 0,
     )

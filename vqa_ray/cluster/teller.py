@@ -10,7 +10,6 @@ from typing import Protocol
 import msgspec
 
 from vqa_ray.cluster.messages import Handed
-from vqa_ray.core.notice import Notice
 from vqa_ray.errors import ClusterError
 from vqa_ray.pipeline.worker import Told
 
@@ -40,14 +39,15 @@ class _Pending:
 class Teller:
     """One thread that hands over; `put` never blocks.
 
-    deliver: tells the channels without the supervisor. taken: sees each transition once, on the teller's thread.
+    deliver: tells the channels without the supervisor; False where that is not ours to tell any more.
+    taken: sees each transition once, on the teller's thread.
     """
 
     def __init__(
         self,
         link: Link,
         *,
-        deliver: Callable[[Notice], object],
+        deliver: Callable[[Told], bool],
         taken: Callable[[Told], object] = lambda told: None,
         name: str = "",
         patience_s: float = PATIENCE_S,
@@ -133,8 +133,8 @@ class Teller:
     def _deliver_due(self, batch: list[tuple[tuple[str, int], _Pending]], *, all_of_them: bool) -> None:
         now_s = time.monotonic()
         for _, one in batch:
-            if not one.handed.delivered and (all_of_them or one.due_s <= now_s):
-                self._deliver(one.handed.told.notice)
+            due = all_of_them or one.due_s <= now_s
+            if not one.handed.delivered and due and self._deliver(one.handed.told):
                 one.handed = msgspec.structs.replace(one.handed, delivered=True)
 
     def _rest(self, batch: list[tuple[tuple[str, int], _Pending]]) -> None:
@@ -149,6 +149,6 @@ class Teller:
             key = next((k for k, one in self._pending.items() if one.handed.delivered), None)
             if key is None:
                 key, oldest = next(iter(self._pending.items()))
-                self._deliver(oldest.handed.told.notice)
+                self._deliver(oldest.handed.told)
             del self._pending[key]
             self.dropped += 1

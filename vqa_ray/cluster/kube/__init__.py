@@ -1,0 +1,1 @@
+"""Kubernetes: manifests rendered and applied, what runs shown, and a ConfigMap followed as the fleet."""
