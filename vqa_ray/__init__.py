@@ -29,13 +29,18 @@ if TYPE_CHECKING:
     from vqa_ray.errors import ConfigError as ConfigError
     from vqa_ray.errors import SourceError as SourceError
     from vqa_ray.errors import VqaError as VqaError
+    from vqa_ray.pipeline.evaluate import Evaluation as Evaluation
+    from vqa_ray.pipeline.evaluate import evaluate as evaluate
     from vqa_ray.pipeline.local import Measured as Measured
     from vqa_ray.pipeline.local import analyze as analyze
+    from vqa_ray.pipeline.sync import Sync as Sync
+    from vqa_ray.pipeline.sync import sync as sync
     from vqa_ray.sinks.store import read_incidents as read_incidents
     from vqa_ray.sinks.store import read_windows as read_windows
 
 _MODULE_OF = {
     "ConfigError": "errors",
+    "Evaluation": "pipeline.evaluate",
     "Fleet": "cluster.client",
     "FleetSpec": "config",
     "Incident": "core.notice",
@@ -48,13 +53,16 @@ _MODULE_OF = {
     "Severity": "core.reading",
     "SourceError": "errors",
     "StreamSpec": "config",
+    "Sync": "pipeline.sync",
     "VqaError": "errors",
     "analyze": "pipeline.local",
+    "evaluate": "pipeline.evaluate",
     "load_fleet": "config",
     "parse_fleet": "config",
     "profile_for": "config",
     "read_incidents": "sinks.store",
     "read_windows": "sinks.store",
+    "sync": "pipeline.sync",
 }
 
 __all__ = [*_MODULE_OF, "__version__", "errors"]

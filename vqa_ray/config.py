@@ -1,4 +1,4 @@
-"""What the operator declares: streams, profiles, channels, the store. The only module that reads YAML.
+"""What the operator declares: streams, profiles, channels, the store. The only module that reads its YAML.
 
 A fleet is parsed once, strictly; after that only these frozen structs travel. URLs keep their `${ENV}`: they are
 resolved where the input is opened, and nowhere stored.
@@ -7,14 +7,17 @@ resolved where the input is opened, and nowhere stored.
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 import yaml
 from msgspec import UNSET, Meta, UnsetType
 
 from vqa_ray.core import refusal
+from vqa_ray.core.evidence import EvidenceOptions
+from vqa_ray.core.exposure import MetricsOptions
 from vqa_ray.core.source import ReconnectOptions
+from vqa_ray.core.spreading import Spreading
 from vqa_ray.core.urls import is_live, redact
 from vqa_ray.detectors.base import DetectorSpec
 from vqa_ray.detectors.profiles import LIVE as LIVE_OPTIONS
@@ -44,16 +47,21 @@ if TYPE_CHECKING:
     DetectorChanges: TypeAlias = Any
     SourceChanges: TypeAlias = Any
     ReconnectChanges: TypeAlias = Any
+    SpreadingChanges: TypeAlias = Any
     DetectorSet: TypeAlias = Any
 else:
     SourceChanges = _partial(SourceOptions)
     ReconnectChanges = _partial(ReconnectOptions)
+    SpreadingChanges = _partial(Spreading)
     DetectorChanges = msgspec.defstruct(
         "DetectorChanges",
         [(spec.id, bool | _partial(spec) | None | UnsetType, UNSET) for spec in SPECS],
         **_STRICT,
     )
     DetectorSet = msgspec.defstruct("DetectorSet", [(spec.id, spec | None, None) for spec in SPECS], **_STRICT)
+
+APART = "apart"  # label of streams that must not share a machine, such as the two legs of a channel
+_Spreading = TypeVar("_Spreading", bound=Spreading)
 
 NAME_RULE = "letters, digits and . _ - after a letter or a digit"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description=NAME_RULE)]
@@ -99,7 +107,9 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     url: a file or any live input; `${NAME}` in it is taken from the environment when it is opened.
     profile: None takes the fleet's, or else `live` for a live input and `qc` for a file.
-    labels: copied into incidents and alerts. priority: the higher is placed first when room is short.
+    labels: copied into incidents and alerts; streams with the same label `apart` are watched on different machines.
+    priority: the higher is placed first when room is short, and (as of its next start) loses frames last when time is.
+    paused: it stays declared, but nobody watches it.
     """
 
     id: Name
@@ -110,12 +120,15 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: SourceChanges = SourceChanges()
     reconnect: ReconnectChanges = ReconnectChanges()
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    paused: bool = False
 
 
 class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that is wanted: the streams, how each is watched, whom to tell, and where results go.
 
     profile: of the streams that name none. store: URI of a folder (path, `s3://`, `gs://` …), None keeps no results.
+    cluster: what is left out there is as the supervisor was started. evidence: stills and clips of incidents, kept in
+    the store. metrics: what Prometheus gets.
     """
 
     streams: tuple[StreamSpec, ...] = ()
@@ -123,6 +136,9 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     profiles: dict[Name, ProfileSpec] = {}
     channels: tuple[ChannelSpec, ...] = ()
     store: Annotated[str, Meta(min_length=1)] | None = None
+    cluster: SpreadingChanges = SpreadingChanges()
+    evidence: EvidenceOptions = EvidenceOptions()
+    metrics: MetricsOptions = MetricsOptions()
 
 
 def load_fleet(path: str | Path) -> FleetSpec:
@@ -178,6 +194,17 @@ def check_fleet(fleet: FleetSpec) -> None:
     _no_twins("channels", "name", [channel.label for channel in fleet.channels])
     for index, stream in enumerate(fleet.streams):
         _profile(fleet, stream, ("streams", index))
+    if _given(fleet.cluster):
+        spread(fleet, Spreading())
+
+
+def spread(fleet: FleetSpec, options: _Spreading) -> _Spreading:
+    """`options` as the fleet's section `cluster` changes them; ConfigError if they do not go together."""
+    changed = msgspec.structs.replace(options, **_given(fleet.cluster))
+    least, most = changed.analyzers_min, changed.analyzers_max
+    if most is not None and most < least:
+        raise _PlacedError(("cluster",), f"analyzers_min, {least}, is more than analyzers_max, {most}")
+    return changed
 
 
 def _no_twins(section: str, field: str, names: list[str]) -> None:

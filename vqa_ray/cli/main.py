@@ -1,6 +1,7 @@
 """`vqa`: the commands, each imported when it is called, and what becomes of errors."""
 
 import importlib
+import logging
 import os
 import sys
 from typing import Any
@@ -9,21 +10,40 @@ import click
 
 from vqa_ray.errors import VqaError
 
+log = logging.getLogger(__name__)
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "analyze": ("vqa_ray.cli.analyze:analyze", "Find what is broken in a file or a live input, without a cluster."),
     "probe": ("vqa_ray.cli.probe:probe", "Open an input and say what it holds."),
+    "sync": ("vqa_ray.cli.sync:sync", "Measure how early or late the sound of an output is against its reference."),
     "detectors": ("vqa_ray.cli.detectors:detectors", "List the detectors, or show the options of some."),
+    "evaluate": ("vqa_ray.cli.evaluate:evaluate", "Compare what is found in a labelled set with its labels."),
+    "inject": ("vqa_ray.cli.evaluate:inject", "Make a labelled set: put defects into clean clips."),
+    "cost": ("vqa_ray.cli.sizing:cost", "Measure one stream on this machine, and say what many of them take."),
     "check": ("vqa_ray.cli.declare:check", "Check a fleet file without starting anything."),
     "schema": ("vqa_ray.cli.declare:schema", "Print the JSON Schema of a fleet file."),
     "run": ("vqa_ray.cli.run:run", "Watch a fleet on Ray and show it live."),
     "apply": ("vqa_ray.cli.fleet:apply", "Make the running fleet what a file says."),
+    "add": ("vqa_ray.cli.streams:add", "Watch more streams."),
+    "remove": ("vqa_ray.cli.streams:remove", "Watch streams no longer."),
+    "pause": ("vqa_ray.cli.streams:pause", "Leave streams declared, but unwatched for now."),
+    "resume": ("vqa_ray.cli.streams:resume", "Watch paused streams again."),
+    "move": ("vqa_ray.cli.streams:move", "Have another analyzer take a stream."),
     "status": ("vqa_ray.cli.fleet:status", "Show the streams of the running fleet."),
+    "top": ("vqa_ray.cli.top.command:top", "Show the streams of the running fleet live, as htop does processes."),
     "incidents": ("vqa_ray.cli.fleet:incidents", "Show the latest incidents of the running fleet."),
+    "report": ("vqa_ray.cli.day.command:report", "Write what a day was like, from the result store, as a page."),
+    "replay": ("vqa_ray.cli.replay:replay", "Say which incidents other holds would have raised of what is stored."),
+    "drain": ("vqa_ray.cli.fleet:drain", "Move all streams off a machine, before it goes."),
+    "unpark": ("vqa_ray.cli.fleet:unpark", "Watch a parked stream again."),
+    "web": ("vqa_ray.cli.web:web", "Serve the operator's page of the running fleet."),
     "stop": ("vqa_ray.cli.fleet:stop", "Stop the running fleet."),
+    "k8s": ("vqa_ray.cli.k8s:k8s", "Run on Kubernetes: render, apply, status."),
     "demo": ("vqa_ray.cli.demo:demo", "Watch live streams with scripted faults, made on this machine."),
 }
 OK, PROBLEMS, WRONG = 0, 1, 2
 INTERRUPTED = 130
+DEBUG = "VQA_DEBUG"  # environment variable: errors of our own are shown with their traceback
 
 
 class _LazyGroup(click.Group):
@@ -55,13 +75,23 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Errors that are meant for a person become one line on stderr."""
+        """Errors that are meant for a person become one line on stderr; SIGTERM ends a command as Ctrl-C does."""
+        from vqa_ray.cli.signals import as_ctrl_c
+
         try:
-            return super().invoke(ctx)
+            with as_ctrl_c():
+                return super().invoke(ctx)
         except VqaError as error:
             fail(str(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click's own
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                raise
+            log.debug("internal error", exc_info=True)
+            fail(f"internal error: {type(error).__name__}: {error} ({DEBUG}=1 shows where; please report it)")
 
 
 def fail(message: str) -> None:
@@ -92,7 +122,18 @@ def cli() -> None:
     """Watch live audio and video, find what is broken, and tell the people who run the channel."""
 
 
+class _OneLine(logging.Formatter):
+    """A warning for a person: no traceback, no secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from vqa_ray.core.urls import redact
+
+        return redact(record.getMessage())
+
+
 def main() -> None:
     """Entry point of `vqa`."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # the terminal is ours
+    if logging.lastResort is not None and not os.environ.get(DEBUG):
+        logging.lastResort.setFormatter(_OneLine())
     cli(prog_name="vqa")

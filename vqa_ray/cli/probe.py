@@ -1,33 +1,44 @@
 """`vqa probe`: open an input and say what it holds."""
 
-from contextlib import closing
-
 import click
 import msgspec
 from rich.table import Table
 
 from vqa_ray.cli import show
 from vqa_ray.cli.analyze import choose_profile
-from vqa_ray.core.timeline import Timeline
-from vqa_ray.core.urls import is_live
+from vqa_ray.core.picture import Plane
+from vqa_ray.detectors.slate import perceptual_hash
+from vqa_ray.media import source as media
 from vqa_ray.media.info import AudioInfo, SourceInfo, VideoInfo
-from vqa_ray.media.source import open_source
 
 
 @click.command()
 @click.argument("url", metavar="FILE|URL")
 @click.option("--profile", metavar="NAME", help="live, qc, or one of --fleet.  [default: qc for a file, else live]")
 @click.option("--fleet", type=click.Path(dir_okay=False), help="Fleet file to take profiles from.")
+@click.option("--slate", "slate_s", type=click.FloatRange(0), metavar="S", help="Only the hash of the picture at S.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def probe(url: str, profile: str | None, fleet: str | None, as_json: bool) -> None:
-    """Open an input and say what it holds. Exit code 2 if it cannot be opened."""
+def probe(url: str, profile: str | None, fleet: str | None, slate_s: float | None, as_json: bool) -> None:
+    """Open an input and say what it holds. Exit code 2 if it cannot be opened.
+
+    --slate S prints the perceptual hash of the picture that is shown at S seconds, for `slate: {hashes: [...]}`.
+    """
     options = choose_profile(url, profile, fleet, None).source
-    with closing(open_source(url, options, Timeline(), live=is_live(url))) as connection:
-        info = connection.info
+    if slate_s is not None:
+        click.echo(_hash(media.picture_at(url, slate_s, options)))
+        return
+    info = media.probe(url, options)
     if as_json:
         click.echo(msgspec.json.encode(info))
     else:
         show.console().print(_table(info))
+
+
+def _hash(luma: Plane) -> str:
+    found = perceptual_hash(luma)
+    if found is None:
+        raise click.ClickException("the picture is too plain to be known again")
+    return found
 
 
 def _table(info: SourceInfo) -> Table:
@@ -35,9 +46,10 @@ def _table(info: SourceInfo) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_row("input", info.url)
     whole = show.length(info.duration_s) if info.duration_s else "live" if info.live else ""
-    table.add_row("format", _joined(info.format, whole, _rate(info.bit_rate), f"{info.tracks} tracks"))
+    table.add_row("format", _joined(info.format, whole, _rate(info.bit_rate), show.many(info.tracks, "track")))
     table.add_row("video", _video(info.video) if info.video else "none")
     table.add_row("audio", _audio(info.audio) if info.audio else "none")
+    table.add_row("beside them", _joined(*(name.replace("_", " ") for name in info.services)) or "nothing")
     return table
 
 
@@ -59,7 +71,7 @@ def _audio(audio: AudioInfo) -> str:
         f"{audio.codec} {audio.profile or ''}".strip(),
         f"{audio.rate_hz} Hz",
         audio.layout,
-        audio.language or "",
+        audio.language if audio.language and audio.language != "und" else "",
         _rate(audio.bit_rate),
     )
 

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 import time
+from datetime import datetime
 from pathlib import PurePath
 from queue import SimpleQueue
 from types import TracebackType
@@ -28,10 +29,18 @@ def name_of(url: str) -> str:
     """A stream id made of a file's name, or of a URL's host and path."""
     if is_live(url):
         parts = urlsplit(url)
-        text = f"{parts.hostname or ''}{f'-{parts.port}' if parts.port else ''}{parts.path}"
+        text = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
     else:
         text = PurePath(url.removeprefix("file:")).stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:100].strip("-._") or "input"
+
+
+def as_shown(incident: Incident) -> Incident | dict[str, object]:
+    """The incident as JSON shows it: an offset of the sound as `offset_ms` too, positive when the sound comes late."""
+    if incident.detector not in ("av_sync", "av_marker") or incident.part == "drift":
+        return incident
+    shown: dict[str, object] = msgspec.to_builtins(incident, builtin_types=(datetime,))
+    return shown | {"offset_ms": round(incident.value, 1)}
 
 
 class Report:
@@ -108,7 +117,7 @@ class JsonReport(Report):
                 self._line(incident)
 
     def _line(self, incident: Incident) -> None:
-        click.echo(msgspec.json.encode(incident))
+        click.echo(msgspec.json.encode(as_shown(incident)))
         sys.stdout.flush()
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
 import click
 import msgspec
@@ -16,13 +16,23 @@ from vqa_ray.cli import show
 from vqa_ray.cli.fleet import address_option
 from vqa_ray.cli.main import OK, PROBLEMS
 from vqa_ray.cluster.client import Fleet
-from vqa_ray.cluster.messages import FleetStatus
+from vqa_ray.cluster.messages import ClusterOptions, FleetStatus
 from vqa_ray.core.notice import Incident
 from vqa_ray.errors import ClusterError
 
 LOOK_S = 1.0
 ENDED = "ended"
 LATEST = 200  # incidents asked for at each look
+
+
+def analyzers(_: click.Context, __: click.Parameter, text: str | None) -> ClusterOptions | None:
+    """`2:40` as options of a supervisor."""
+    if text is None:
+        return None
+    least, colon, most = text.partition(":")
+    if not (colon and least.isdigit() and most.isdigit() and int(least) <= int(most) and int(most) > 0):
+        raise click.BadParameter("give two numbers, as in 2:40")
+    return ClusterOptions(analyzers_min=int(least), analyzers_max=int(most))
 
 
 @click.command()
@@ -35,8 +45,35 @@ LATEST = 200  # incidents asked for at each look
     metavar="S",
     help="End the watch after S seconds.",
 )
+@click.option(
+    "--analyzers",
+    callback=analyzers,
+    metavar="MIN:MAX",
+    help="How many analyzers there are at least and at most, whatever the file says; one asks Ray for a core and 1 GiB."
+    "  [default: the file's `cluster`, or 1 to as many as there are cores]",
+)
+@click.option(
+    "--follow",
+    metavar="CONFIGMAP",
+    help="In Kubernetes: then watch that ConfigMap of this namespace, and apply its `fleet.yaml` at each change.",
+)
+@click.option(
+    "--web",
+    "web_port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve the operator's page at that port of 127.0.0.1 too (0: any that is free); `vqa web` does it for others.",
+)
 @click.option("--detach", is_flag=True, help="Start the fleet on the cluster of --address and come back at once.")
-def run(fleet: str, address: str | None, duration_s: float | None, detach: bool) -> None:
+def run(
+    fleet: str,
+    address: str | None,
+    duration_s: float | None,
+    analyzers: ClusterOptions | None,
+    follow: str | None,
+    web_port: int | None,
+    detach: bool,
+) -> None:
     """Watch a fleet on Ray and show it live, until Ctrl-C or until all its files are read.
 
     Without --address a Ray of its own starts on this machine, and ends with this command. On a cluster the fleet goes
@@ -47,33 +84,50 @@ def run(fleet: str, address: str | None, duration_s: float | None, detach: bool)
             "--detach needs a Ray that outlives this command: `ray start --head`, then --address auto (or RAY_ADDRESS)"
         )
     spec = config.load_fleet(fleet)
+    if analyzers is not None:
+        least, most = analyzers.analyzers_min, analyzers.analyzers_max
+        cluster = msgspec.structs.replace(spec.cluster, analyzers_min=least, analyzers_max=most)
+        spec = msgspec.structs.replace(spec, cluster=cluster)
     out = show.console()
     with busy(out, "starting on Ray …"):
-        running = Fleet.start(address=address)
-    watch = None
+        running = Fleet.start(address=address, options=analyzers)
+    watch, page = None, None
     try:
         out.print(f"{fleet}: {show.applied(running.apply(spec))}", style="dim")
+        if follow:
+            running.follow(follow)
+            out.print(f"ConfigMap {follow} is followed", style="dim")
+        if web_port is not None and not detach:
+            from vqa_ray.cli.web import serve, where  # only who wants the page pays for it
+
+            page = serve(running, web_port)
+            out.print(where(page), soft_wrap=True)
         if not detach:
             watch = Watch(running, out)
             watch.until(duration_s)
     except KeyboardInterrupt:
         pass
     finally:
+        if page:
+            page.stop()
         if watch:
-            out.print(f"{fleet}: {show.counts(list(watch.incidents.values()))}", style="dim")
+            with suppress(OSError):  # the terminal may be gone (SIGHUP)
+                out.print(f"{fleet}: {show.counts(list(watch.incidents.values()))}", style="dim")
         leave(running, out)
     sys.exit(PROBLEMS if watch and watch.incidents else OK)
 
 
 def leave(running: Fleet, out: Console) -> None:
     """End the fleet with the Ray that was started for it; on a cluster leave it, and say how to come back."""
-    if running.owned:
-        with busy(out, "stopping …"):
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(busy(out, "stopping …" if running.owned else "leaving …"))
+        if running.owned:
             running.stop()
-        out.print("stopped", style="dim")
-    else:
-        running.leave()
-        out.print("the fleet goes on: `vqa status` shows it, `vqa stop` ends it", style="dim")
+        else:
+            running.leave()
+    words = "stopped" if running.owned else "the fleet goes on: `vqa status` shows it, `vqa stop` ends it"
+    out.print(words, style="dim")
 
 
 def busy(out: Console, words: str) -> AbstractContextManager[object]:
@@ -121,10 +175,11 @@ class Watch:
         return bool(status.streams) and all(stream.state == ENDED for stream in status.streams)
 
     def tell(self, latest: list[Incident]) -> None:
-        """A line for each that began or ended since the look before."""
+        """A line for each that began, grew worse or ended since the look before."""
         for incident in sorted(latest, key=lambda one: one.end_utc or one.start_utc):
             known = self.incidents.get(incident.incident_id)
-            if incident.incident_id in self._before or (known is not None and known.open == incident.open):
+            same = known is not None and (known.open, known.severity) == (incident.open, incident.severity)
+            if incident.incident_id in self._before or same:
                 continue
             if known is None and not incident.open:
                 self._out.print(show.incident_line(began(incident)))
@@ -146,4 +201,4 @@ class Watch:
 
 def began(incident: Incident) -> Incident:
     """The incident as it was when it began."""
-    return msgspec.structs.replace(incident, end_s=None, end_utc=None)
+    return msgspec.structs.replace(incident, end_s=None, end_utc=None, severity_before=None)

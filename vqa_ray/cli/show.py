@@ -1,22 +1,27 @@
 """How things look in the terminal: values in, rich tables and lines out. Nothing is asked or read here."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.table import Table
 from rich.text import Text
 
+from vqa_ray.core.health import WHOLE
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.reading import Severity
 from vqa_ray.core.urls import redact
 
 if TYPE_CHECKING:
+    from vqa_ray.cli.measure import Offset
     from vqa_ray.cluster.messages import ApplyResult, FleetStatus, StreamStatus
 
 PIPE_WIDTH = 200  # of tables that go to a file or a pipe: never cut there
+ONE_OF = {"errors": "error", "grey levels": "grey level"}
+GAP = 2  # blanks between columns
+WHY, WHY_WIDTH = "why", 24
 SEVERITY_STYLE = {
     Severity.CRITICAL: "bold red",
     Severity.MAJOR: "red",
@@ -29,11 +34,13 @@ STATE_STYLE = {
     "waiting": "yellow",
     "stalled": "red",
     "backing_off": "red",
+    "faulty": "bold red",
     "parked": "bold red",
     "ended": "dim",
+    "paused": "dim",
     "stopped": "dim",
 }
-FINE = frozenset({"live", "ended"})
+FINE = frozenset({"live", "ended", "paused"})
 TIER_WORDS = {"no_disposable": "no disposable frames", "key": "key frames only"}
 
 
@@ -74,21 +81,60 @@ def value(incident: Incident) -> str:
     if unit.endswith("share"):
         return f"{incident.value:.0%} {unit.removesuffix('share')}".strip()
     number = f"{incident.value:.3g}" if abs(incident.value) < 1000 else f"{incident.value:.0f}"
+    if number == "1" and unit in ONE_OF:
+        unit = ONE_OF[unit]
     return number if unit in ("", "1") else f"{number} {unit}"
 
 
-def _plain(*columns: str, right: Iterable[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "why")
-    return table
+class Columns:
+    """A table that leaves out columns, rather than cut all of them, where it is drawn in too little width.
+
+    Columns without any content go first, then those of `gives_way` in order. `why` may take several lines.
+    """
+
+    def __init__(self, *columns: str, right: Iterable[str] = (), gives_way: Sequence[str] = ()) -> None:
+        self._columns = columns
+        self._right = frozenset(right)
+        self._gives_way = gives_way
+        self._rows: list[tuple[Text, ...]] = []
+
+    def add_row(self, *cells: str | Text) -> None:
+        """One row; cells that are not given are empty."""
+        texts = [Text(cell) if isinstance(cell, str) else cell for cell in cells]
+        self._rows.append((*texts, *[Text()] * (len(self._columns) - len(texts))))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        kept = self._that_fit(options.max_width)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for column in (self._columns[index] for index in kept):
+            table.add_column(column, justify="right" if column in self._right else "left", no_wrap=column != WHY)
+        for row in self._rows:
+            table.add_row(*(row[index] for index in kept))
+        yield table
+
+    def _that_fit(self, width: int) -> list[int]:
+        widths = [max(len(c), *(row[i].cell_len for row in self._rows), 0) for i, c in enumerate(self._columns)]
+        needs = [min(need, WHY_WIDTH) if c == WHY else need for need, c in zip(widths, self._columns, strict=True)]
+        empty = [i for i in range(len(widths)) if self._rows and not any(row[i].cell_len for row in self._rows)]
+        order = [*empty, *(self._columns.index(name) for name in self._gives_way if name in self._columns)]
+        kept = list(range(len(widths)))
+        for index in order:
+            if sum(needs[i] for i in kept) + GAP * len(kept) <= width:
+                break
+            kept = [i for i in kept if i != index]
+        return kept
 
 
-def incident_table(incidents: Sequence[Incident], *, media_time: bool, with_stream: bool) -> Table:
+def incident_table(incidents: Sequence[Incident], *, media_time: bool, with_stream: bool) -> Columns:
     """One row an incident, by start; times in the media (a file) or of the day in UTC (live)."""
     columns = ["start", "end", "length", *(["stream"] if with_stream else []), "detector", "part", "severity", "worst"]
     with_why = any(incident.reason for incident in incidents)
-    table = _plain(*columns, *(["why"] if with_why else []), right=("start", "end", "length"))
+    table = Columns(
+        *columns,
+        *([WHY] if with_why else []),
+        right=("start", "end", "length"),
+        gives_way=("worst", "severity", "length", WHY),
+    )
     dates = len({incident.start_utc.date() for incident in incidents}) > 1
     for incident in sorted(incidents, key=lambda i: (i.start_utc, i.start_s, i.detector, i.part)):
         table.add_row(*_times(incident, media_time, dates), *_words(incident, with_stream, with_why))
@@ -116,19 +162,37 @@ def _words(incident: Incident, with_stream: bool, with_why: bool) -> list[Text]:
 
 
 def incident_line(incident: Incident, *, with_stream: bool = True) -> Text:
-    """What happened just now, as one line: it opened, or it closed."""
+    """What happened just now, as one line: it opened, it grew worse, or it closed."""
     style = SEVERITY_STYLE[incident.severity]
+    happened = "▲ worse  " if incident.severity_before else "▲ began  "
     what = f"{incident.detector} {incident.part}".strip()
     subject = f"{incident.stream_id}  {what}" if with_stream else what
     if incident.end_s is None or incident.end_utc is None:
         why = f"  ({redact(incident.reason)})" if incident.reason else ""
         return Text.assemble(
-            utc(incident.start_utc), "  ", ("▲ began  ", style), (subject, style), f"  {incident.severity}{why}"
+            utc(incident.start_utc), "  ", (happened, style), (subject, style), f"  {incident.severity}{why}"
         )
     lasted = length(incident.end_s - incident.start_s)
     return Text.assemble(
         utc(incident.end_utc), "  ", ("▽ ended  ", "green"), subject, f"  after {lasted}, worst {value(incident)}"
     )
+
+
+def offset(found: "Offset") -> str:
+    """A measured offset in words."""
+    if found.offset_ms is None:
+        what = "no face that speaks, and too few events" if found.trust == "content" else "no flashes with their beeps"
+        return f"{what}: nothing was measured"
+    said = early_or_late(found.offset_ms)
+    if found.drift_ms_per_min is not None:
+        said += f", drifts by {found.drift_ms_per_min:+.0f} ms a minute"
+    trust = "sure" if found.sure else "not sure"
+    return f"{said}, {trust} (sureness {found.sureness:.3g}, from {found.trust})"
+
+
+def early_or_late(offset_ms: float) -> str:
+    """A signed offset in words: positive is late."""
+    return f"sound {abs(offset_ms):.0f} ms {'late' if offset_ms > 0 else 'early'}"
 
 
 def counts(incidents: Sequence[Incident]) -> str:
@@ -158,16 +222,23 @@ def status_line(status: "FleetStatus") -> Text:
     return Text.assemble(*parts)
 
 
-def stream_table(streams: Sequence["StreamStatus"], *, rows: int | None = None) -> Table:
-    """One row a stream, those in trouble first; at most `rows`, with a word on the rest."""
-    shown = sorted(streams, key=_trouble)
+def stream_table(streams: Sequence["StreamStatus"], *, rows: int | None = None, ordered: bool = False) -> Columns:
+    """One row a stream, those in trouble first unless they are `ordered`; at most `rows`, with a word on the rest."""
+    shown = list(streams) if ordered else sorted(streams, key=_trouble)
     cut = rows is not None and len(shown) > rows
     with_why = any(stream.state not in FINE and stream.reason for stream in shown) or any(map(tier_words, shown))
-    columns = ("stream", "state", "fps", "coverage", "cpu", "open", "reconnects", "analyzer")
-    right = ("fps", "coverage", "cpu", "open", "reconnects")
-    table = _plain(*columns, *(["why"] if with_why else []), right=right)
+    with_faults = any(stream.faults for stream in shown)
+    columns = ["stream", "state", "fps", "coverage", "cpu", "health", "open", "reconnects", "analyzer"]
+    right = ("fps", "coverage", "cpu", "health", "open", "reconnects", "faults")
+    columns[-1:-1] = ["faults"] if with_faults else []
+    table = Columns(
+        *columns,
+        *([WHY] if with_why else []),
+        right=right,
+        gives_way=("cpu", "analyzer", "reconnects", "faults", "coverage", "fps", "health"),
+    )
     for stream in shown[: max(1, (rows or 0) - 1)] if cut else shown:
-        table.add_row(*_stream_row(stream, with_why))
+        table.add_row(*_stream_row(stream, with_faults, with_why))
     if cut:
         rest = len(shown) - max(1, (rows or 0) - 1)
         table.add_row(Text(f"… {rest} more", style="dim"))
@@ -178,7 +249,7 @@ def _trouble(stream: "StreamStatus") -> tuple[bool, bool, str]:
     return stream.state in FINE, stream.open_incidents == 0, stream.stream_id
 
 
-def _stream_row(stream: "StreamStatus", with_why: bool) -> list[Text]:
+def _stream_row(stream: "StreamStatus", with_faults: bool, with_why: bool) -> list[Text]:
     seen = stream.fps > 0
     row = [
         Text(stream.stream_id),
@@ -186,13 +257,19 @@ def _stream_row(stream: "StreamStatus", with_why: bool) -> list[Text]:
         Text(f"{stream.fps:.1f}" if seen else ""),
         Text(f"{stream.coverage:.1%}" if seen else "", style="" if stream.coverage > 0.999 else "yellow"),
         Text(f"{stream.cpu_share:.1%}" if seen else ""),
+        Text("" if stream.health is None else f"{stream.health:.0f}", style=_health_style(stream.health)),
         Text(str(stream.open_incidents or ""), style="red"),
         Text(str(stream.reconnects or "")),
+        *([Text(str(stream.faults or ""), style="bold red")] if with_faults else []),
         Text(stream.analyzer or ""),
     ]
     if with_why:
         row.append(Text(tier_words(stream) or (redact(stream.reason) if stream.state not in FINE else "")))
     return row
+
+
+def _health_style(health: float | None) -> str:
+    return "" if health is None or health >= WHOLE - 0.5 else "yellow" if health >= WHOLE / 2 else "red"
 
 
 def state_line(stream: "StreamStatus") -> Text:
@@ -208,6 +285,15 @@ def state_line(stream: "StreamStatus") -> Text:
 def tier_words(stream: "StreamStatus") -> str:
     """What is left out of the stream because its analyzer is short of time; "" if nothing."""
     return TIER_WORDS.get(stream.tier, "")
+
+
+def changes(result: "ApplyResult") -> Iterator[str]:
+    """What `apply` would change, a line a stream, and one for each option of a stream that stays."""
+    yield from (f"+ {stream_id}" for stream_id in result.added)
+    for stream_id in result.changed:
+        yield f"~ {stream_id}"
+        yield from (f"    {line}" for line in result.details.get(stream_id, ()))
+    yield from (f"- {stream_id}" for stream_id in result.removed)
 
 
 def applied(result: "ApplyResult") -> str:

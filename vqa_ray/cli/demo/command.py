@@ -25,7 +25,7 @@ from vqa_ray.cli.demo.script import KILL_AT_S, LEAST_S, LEAST_STREAMS, Part, cas
 from vqa_ray.cli.main import INTERRUPTED, OK, PROBLEMS
 from vqa_ray.cluster.client import Fleet
 from vqa_ray.cluster.messages import ClusterOptions, FleetStatus
-from vqa_ray.config import FleetSpec, StreamSpec
+from vqa_ray.config import FleetSpec, ReconnectChanges, StreamSpec
 from vqa_ray.core.source import State
 from vqa_ray.errors import ClusterError
 from vqa_ray.media.synthetic.multicast import works as multicast_works
@@ -36,6 +36,7 @@ ANALYZERS = 2
 LOOK_S = 0.25
 UP_S = 60.0  # for all streams to be live; a loaded machine starts processes slowly
 LEAD_S = 2.0  # from the moment when all is live to the first second of the script
+RETRY_S = 2.0  # ceiling of the back-off: with jitter, doubling delays may look again 6 s after an outage of 6 s
 TAIL_S = 12.0  # what is still open at the end of the watch may take this long to end and be told
 SVG_WIDTH = 118
 
@@ -125,7 +126,8 @@ def _own_fleet() -> Iterator[Fleet]:
 
 
 def _wanted(sources: dict[str, Source], webhook: str) -> FleetSpec:
-    streams = tuple(StreamSpec(id=name, url=source.url) for name, source in sources.items())
+    soon = ReconnectChanges(max_delay_s=RETRY_S)
+    streams = tuple(StreamSpec(id=name, url=source.url, reconnect=soon) for name, source in sources.items())
     return FleetSpec(streams=streams, channels=(WebhookSpec(url=webhook),))
 
 

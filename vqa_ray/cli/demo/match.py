@@ -19,13 +19,12 @@ CLASS_OF = {
 }
 # What else such a fault truly is, seen from another side: no alarm of these is unexplained while it lasts.
 ALSO = {
-    FaultKind.CORRUPTION: frozenset({"cc_error", "pts_gap"}),
+    FaultKind.CORRUPTION: frozenset({"cc_error", "pts_gap", "green", "grey"}),
     FaultKind.OUTAGE: frozenset({"cc_error", "pts_gap", "pts_jump"}),
 }
 EARLY_S = 1.0
-# How far a player is behind the source: HLS starts three segments back, RTMP and RTSP are looked at for a while first.
-BEHIND_S = {Kind.HLS: 6.0, Kind.RTMP: 4.5, Kind.RTSP: 4.5}
-BEHIND_USUAL_S = 2.5
+EARLY_RTMP_S = 2.0  # its first picture is the next key frame, which may come a second after we were let in
+BEHIND_S = 2.5  # how far a player may be behind the source
 SETTLE_S = 2.0  # from the source's end of a fault to the first good frame: up to the next key frame
 RECONNECT_S = 5.0  # from a source's return to its first packet: back-off, opening
 
@@ -45,14 +44,14 @@ class Expected(msgspec.Struct, frozen=True):
         return CLASS_OF[self.kind]
 
     @property
-    def behind_s(self) -> float:
-        """How much later than the source a player may see it."""
-        return BEHIND_S.get(self.served, BEHIND_USUAL_S)
+    def early_s(self) -> float:
+        """How much earlier than the source sent it a player may date it."""
+        return EARLY_RTMP_S if self.served is Kind.RTMP else EARLY_S
 
     @property
     def end_late_s(self) -> float:
         """How late the incident may end."""
-        return self.behind_s + (RECONNECT_S if self.kind is FaultKind.OUTAGE else SETTLE_S)
+        return BEHIND_S + (RECONNECT_S if self.kind is FaultKind.OUTAGE else SETTLE_S)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -111,7 +110,7 @@ def judge(expected: Sequence[Expected], incidents: Iterable[Incident], alerts: S
 def _is(incident: Incident, fault: Expected) -> bool:
     off_s = (incident.start_utc - fault.start_utc).total_seconds()
     same = incident.stream_id == fault.stream_id and incident.detector == fault.detector
-    return same and -EARLY_S <= off_s <= fault.behind_s
+    return same and -fault.early_s <= off_s <= BEHIND_S
 
 
 def _explains(fault: Expected, incident: Incident) -> bool:
@@ -119,7 +118,7 @@ def _explains(fault: Expected, incident: Incident) -> bool:
         return False
     after_start_s = (incident.start_utc - fault.start_utc).total_seconds()
     after_end_s = (incident.start_utc - fault.end_utc).total_seconds()
-    return after_start_s >= -EARLY_S and after_end_s <= fault.end_late_s
+    return after_start_s >= -fault.early_s and after_end_s <= fault.end_late_s
 
 
 def _row(fault: Expected, found: Incident | None, arrived: dict[str, datetime]) -> Row:

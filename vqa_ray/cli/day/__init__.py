@@ -1,0 +1,1 @@
+"""`vqa report`: a day of the result store as a page."""

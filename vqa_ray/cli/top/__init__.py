@@ -1,0 +1,1 @@
+"""`vqa top`: the streams of the running fleet, live, as htop shows processes."""
