@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+pytest.register_assert_rewrite("tests.story")
+
 
 def require(available: bool, what: str) -> None:
     """Skip when `what` is absent on a user's machine; in CI everything must be there, and absence is a failure."""
@@ -15,7 +17,7 @@ def require(available: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_program():
     """`require_program("nginx")` gives the program's path, or skips (fails in CI)."""
 

@@ -189,3 +189,27 @@ def _sounds(audio: Audio, stream: Any, seconds: float) -> Any:
 def _encoded(stream: Any, frames: Any) -> list[Any]:
     out = [packet for frame in frames for packet in stream.encode(frame)]
     return out + list(stream.encode(None))
+
+
+def recoded(samples: np.ndarray, codec: str, *, bit_rate: int = 128_000, rate_hz: int = 48_000) -> np.ndarray:
+    """(2, n) float32 after a lossy codec, in (2, n) float32; delayed where the container does not say by how much."""
+    target = io.BytesIO()
+    container = {"libopus": "webm", "mp2": "matroska"}.get(codec, "mp4")
+    with av.open(target, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate_hz, layout="stereo")
+        stream.bit_rate = bit_rate
+        resampler = av.AudioResampler(format=stream.format or "fltp", layout="stereo", rate=rate_hz)
+        for start in range(0, samples.shape[1], 1024):
+            piece = np.ascontiguousarray(samples[:, start : start + 1024], np.float32)
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
+            for made in resampler.resample(frame):
+                out.mux(stream.encode(made))
+        for made in resampler.resample(None):
+            out.mux(stream.encode(made))
+        out.mux(stream.encode(None))
+    target.seek(0)
+    with av.open(target) as source:
+        back = av.AudioResampler(format="fltp", layout="stereo", rate=rate_hz)
+        pieces = [made.to_ndarray() for frame in source.decode(audio=0) for made in back.resample(frame)]
+    return np.concatenate(pieces, axis=1)

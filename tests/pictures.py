@@ -43,8 +43,10 @@ def film(lumas: Iterable[np.ndarray], *, fps: float = FPS, keys: Sequence[int] =
     """Frames in a row, each with the small luma of the one before it."""
     pictures: list[Picture] = []
     for number, luma in enumerate(lumas):
-        before = pictures[-1].small if pictures else None
-        pictures.append(picture(luma, number, fps=fps, key=number in keys, before=before, **kwargs))
+        before, sketch = (pictures[-1].small, pictures[-1].sketch) if pictures else (None, None)
+        pictures.append(
+            picture(luma, number, fps=fps, key=number in keys, before=before, sketch_before=sketch, **kwargs)
+        )
     return pictures
 
 
@@ -73,11 +75,13 @@ def readings(detector: Detector, items: Iterable[Any]) -> list[Reading]:
     return [*found, *detector.finish()]
 
 
-def incidents(spec: DetectorSpec, items: Iterable[Any], part: str = "") -> list[tuple[float, float]]:
-    """Start and end, to the millisecond, of what the items give with the holds of `spec`."""
+def incidents(
+    spec: DetectorSpec, items: Iterable[Any], part: str = "", *, lasting: bool = False
+) -> list[tuple[float, float]]:
+    """Start and end, to the millisecond, of what the items give with the holds of `spec`; lasting: of the source."""
     hold = Hold(Rule(detector=spec.id, raise_after_s=spec.raise_after_s, clear_after_s=spec.clear_after_s))
     found: list[tuple[float, float]] = []
-    for reading in readings(spec.build(), items):
+    for reading in readings(spec.build_lasting() if lasting else spec.build(), items):
         if reading.part == part and Edge.CLOSED in hold.step(reading):
             found.append((round(hold.start_s, 3), round(hold.end_s, 3)))
     if Edge.CLOSED in hold.finish():

@@ -12,7 +12,7 @@ from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import StaleEpoch
-from vqa_ray.pipeline.worker import StreamReport, Told
+from vqa_ray.pipeline.worker import StreamReport, Told, Warmth
 
 TICK_S = 0.05
 
@@ -28,14 +28,47 @@ class Line(msgspec.Struct):
 
 
 class FakeWorker:
-    """Labels of a stream: `folder` is where it writes `<id>.jsonl` and looks for `<id>.bad` (an incident lasts)."""
+    """Labels of a stream: `folder` is where it writes `<id>.jsonl` and looks for `<id>.bad` (an incident lasts).
 
-    def __init__(self, name: str, *, tell: Callable[[Told], None], windows: object = None) -> None:
+    While `<id>.cold` is there a rehearsal of it does not get warm; `<id>.<analyzer>.rehearsed`: there was one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        tell: Callable[[Told], None],
+        windows: object = None,
+        over: object = None,
+        keeper: object = None,
+    ) -> None:
         self.name = name
         self._tell = tell
         self._runs: dict[str, _Run] = {}
+        self._rehearsed: dict[str, Path] = {}
 
-    def assign(self, stream: StreamSpec, profile: Profile, epoch: int, snapshot: bytes | None = None) -> None:
+    def prepare(self, stream: StreamSpec, profile: Profile, snapshot: bytes) -> None:
+        self._rehearsed[stream.id] = Path(stream.labels["folder"])
+        (self._rehearsed[stream.id] / f"{stream.id}.{self.name}.rehearsed").touch()
+
+    def warmth(self, stream_id: str, reached_s: float) -> Warmth:
+        folder = self._rehearsed.get(stream_id)
+        if folder is None:
+            return Warmth.FAILED
+        return Warmth.COLD if (folder / f"{stream_id}.cold").exists() else Warmth.WARM
+
+    def dismiss(self, stream_id: str) -> None:
+        self._rehearsed.pop(stream_id, None)
+
+    def assign(
+        self,
+        stream: StreamSpec,
+        profile: Profile,
+        epoch: int,
+        snapshot: bytes | None = None,
+        reached_s: float | None = None,
+    ) -> None:
+        self._rehearsed.pop(stream.id, None)
         before = self._runs.get(stream.id)
         if before and before.epoch > epoch:
             raise StaleEpoch("older")

@@ -88,6 +88,10 @@ def test_a_fault_of_a_live_source_is_told_once_although_its_analyzer_is_killed_w
     incident = next(i for i in fleet.incidents() if (i.stream_id, i.detector) == ("udp", "black"))
     assert incident.end_s is not None
     assert incident.end_s - incident.start_s == pytest.approx(black.duration_s, abs=2.0)
+    folder = Path(incident.evidence)  # of the next owner, which did not see the start
+    assert folder.is_relative_to(ray_env / "store" / "evidence")
+    eventually(lambda: (folder / "end.json").exists(), timeout_s=20)
+    assert {"end.jpg", "end.mp4"} <= {path.name for path in folder.iterdir()}
 
 
 def test_results_are_in_the_store(fleet: Fleet, sources: dict[str, Source], ray_env: Path):

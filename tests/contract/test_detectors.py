@@ -1,14 +1,27 @@
 """What every detector keeps to: found through the registry, so a new one is tested by being in it."""
 
 import enum
+import heapq
 
 import msgspec
 import numpy as np
 import pytest
 
 from tests.pictures import picture, readings, sound
-from vqa_ray.core.reading import Continuity, Input, PacketInfo, Reading, SourceState, TransportFault
-from vqa_ray.detectors.base import DetectorSpec
+from vqa_ray.core.picture import Picture
+from vqa_ray.core.reading import (
+    Coding,
+    Continuity,
+    Indicator,
+    Input,
+    PacketInfo,
+    PlaylistState,
+    Reading,
+    Services,
+    SourceState,
+    TransportFault,
+)
+from vqa_ray.detectors.base import Detector, DetectorSpec
 from vqa_ray.detectors.profiles import LIVE, QC
 from vqa_ray.detectors.registry import SPECS, by_id, options, summary
 
@@ -27,14 +40,21 @@ def video(spec_seed: int = 0) -> list[object]:
             noise = rng.integers(0, 1 << depth, (height, width + 7)).astype(kind)[:, :width]  # rows are strided
             chroma = rng.integers(0, 1 << depth, (2, (height + 1) // 2, (width + 1) // 2)).astype(kind)
             chroma.flags.writeable = False
+            last: Picture | None = None
             for luma in (noise, np.zeros_like(noise), np.zeros_like(noise), noise, noise, noise, noise, noise):
-                found.append(
-                    picture(
-                        luma, len(found), bit_depth=depth, full_range=full_range, key=len(found) % 9 == 0,
-                        corrupt=len(found) % 13 == 5, interlaced=len(found) % 2 == 0,
-                        chroma=None if len(found) % 3 == 0 else lambda planes=chroma: (planes[0], planes[1]),
-                    )
-                )  # fmt: skip
+                last = picture(
+                    luma,
+                    len(found),
+                    before=last.small if last else None,
+                    sketch_before=last.sketch if last else None,
+                    bit_depth=depth,
+                    full_range=full_range,
+                    key=len(found) % 9 == 0,
+                    corrupt=len(found) % 13 == 5,
+                    interlaced=len(found) % 2 == 0,
+                    chroma=None if len(found) % 3 == 0 else lambda planes=chroma: (planes[0], planes[1]),
+                )
+                found.append(last)
     return found
 
 
@@ -68,7 +88,33 @@ def packets() -> list[object]:
 
 
 def transport() -> list[object]:
-    return [TransportFault(n * 0.1, (n + 2) * 0.1, 256 + n % 3, n % 4) for n in range(60)]
+    found: list[object] = [TransportFault(n * 0.1, (n + 2) * 0.1, 256 + n % 3, n % 4) for n in range(60)]
+    for n, indicator in enumerate(2 * list(Indicator)):
+        found.insert(4 * n, TransportFault(n * 0.4, n * 0.4 + n % 3, 256, 1, indicator, n % 5 * 1.5))
+    return found
+
+
+def services() -> list[object]:
+    return [Services(float(n), n + 1.0, frozenset({"scte35", "dvb_subtitles"} if n % 3 else ())) for n in range(30)]
+
+
+def codings() -> list[object]:
+    return [
+        Coding(
+            float(n), n + 1.0, "h264" if n % 7 else "", "aac", 25.0 * (n % 5 > 0), "16:9" if n % 3 else "4:3", "1-1-1",
+            (("video", ""), ("audio", "eng")) if n % 4 else (),
+        )
+        for n in range(30)
+    ]  # fmt: skip
+
+
+def playlists() -> list[object]:
+    return [
+        PlaylistState(
+            n * 2.0, n * 2.0 - 2.0, "" if n % 2 else "640x360 800k", 2.0, n % 7 * 2.0, n % 3 - 1, n % 5 == 4, 0.3
+        )
+        for n in range(40)
+    ]
 
 
 def source() -> list[object]:
@@ -87,14 +133,29 @@ def source() -> list[object]:
     return [SourceState(float(n), n - 0.5, 0.5, state) for n, state in enumerate(states)]
 
 
+LASTING = (Input.SOURCE, Input.PLAYLIST)
 INPUTS = {
-    Input.VIDEO: video, Input.AUDIO: audio, Input.PACKET: packets, Input.TRANSPORT: transport, Input.SOURCE: source,
+    Input.VIDEO: video, Input.AUDIO: audio, Input.PACKET: packets, Input.TRANSPORT: transport,
+    Input.SERVICES: services, Input.CODING: codings, Input.SOURCE: source, Input.PLAYLIST: playlists,
 }  # fmt: skip
+
+
+def lives(spec: type[DetectorSpec]) -> list[tuple[Detector, list[object]]]:
+    """A fresh detector of each life that the spec has, with what it reads, in time order."""
+    found: list[tuple[Detector, list[object]]] = []
+    for kind in LASTING:
+        if kind in spec.inputs:
+            found.append((spec().build_lasting(), INPUTS[kind]()))
+    passing = [INPUTS[kind]() for kind in spec.inputs if kind not in LASTING]
+    if passing:
+        items = list(heapq.merge(*passing, key=lambda item: getattr(item, "at_s", None) or 0.0))
+        found.append((spec().build(), items))
+    return found
 
 
 @every_detector
 def test_survives_whatever_comes_and_never_writes_to_it(spec: type[DetectorSpec]) -> None:
-    found = readings(spec().build(), INPUTS[spec.input]())
+    found = [reading for detector, items in lives(spec) for reading in readings(detector, items)]
     assert found
     assert all(isinstance(reading, Reading) for reading in found)
     assert all(isinstance(r.bad, bool) and isinstance(r.value, float) and np.isfinite(r.value) for r in found)
@@ -102,29 +163,37 @@ def test_survives_whatever_comes_and_never_writes_to_it(spec: type[DetectorSpec]
 
 @every_detector
 def test_says_the_same_each_time(spec: type[DetectorSpec]) -> None:
-    make = INPUTS[spec.input]
-    assert readings(spec().build(), make()) == readings(spec().build(), make())
+    for (one, items), (other, again) in zip(lives(spec), lives(spec), strict=True):
+        assert readings(one, items) == readings(other, again)
 
 
 @every_detector
 def test_speaks_in_time_order_and_of_no_moment_twice(spec: type[DetectorSpec]) -> None:
-    told: dict[str, float] = {}
-    for reading in readings(spec().build(), INPUTS[spec.input]()):
-        assert reading.until_s >= reading.at_s
-        assert reading.at_s >= told.get(reading.part, -1e9) - 1e-6
-        told[reading.part] = reading.until_s
+    for detector, items in lives(spec):
+        told: dict[str, float] = {}
+        for reading in readings(detector, items):
+            assert reading.until_s >= reading.at_s
+            assert reading.at_s >= told.get(reading.part, -1e9) - 1e-6
+            told[reading.part] = reading.until_s
 
 
-@pytest.mark.parametrize("spec", [s for s in SPECS if s.input in (Input.VIDEO, Input.AUDIO)], ids=lambda s: s.id)
+def test_two_lives_of_one_detector_speak_of_different_parts() -> None:
+    for spec in SPECS:
+        parts = [{reading.part for reading in readings(*life)} for life in lives(spec)]
+        assert len(parts) < 2 or not parts[0] & parts[1], spec.id
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.inputs in ((Input.VIDEO,), (Input.AUDIO,))], ids=lambda s: s.id)
 def test_holds_readings_back_for_little_more_than_a_second(spec: type[DetectorSpec]) -> None:
     detector = spec().build()
     told_s = 0.0
-    if spec.input is Input.VIDEO:
+    if spec.inputs == (Input.VIDEO,):
         still = np.full((360, 640), 90, np.uint8)
         items: list[object] = [picture(still, n) for n in range(150)]
     else:
-        loud = 0.1 if spec.id == "silent_channel" else 4e-4
-        items = [sound(np.full((2, 4800), ((4e-4,), (loud,))), n / 10) for n in range(60)]
+        left = 0.1 if spec.id in ("phase", "dual_mono") else 4e-4  # say nothing unless both channels have sound …
+        right = 0.1 if spec.id in ("phase", "dual_mono", "silent_channel") else 4e-4  # … or one of them
+        items = [sound(np.full((2, 4800), ((left,), (right,))), n / 10) for n in range(60)]
     for item in items:
         for reading in detector.read(item):
             told_s = reading.until_s
@@ -133,11 +202,11 @@ def test_holds_readings_back_for_little_more_than_a_second(spec: type[DetectorSp
 
 @every_detector
 def test_finishing_twice_says_nothing_more(spec: type[DetectorSpec]) -> None:
-    detector = spec().build()
-    for item in INPUTS[spec.input]():
-        detector.read(item)
-    detector.finish()
-    assert not detector.finish()
+    for detector, items in lives(spec):
+        for item in items:
+            detector.read(item)
+        detector.finish()
+        assert not detector.finish()
 
 
 @every_detector
@@ -160,6 +229,8 @@ def test_declares_what_it_is(spec: type[DetectorSpec]) -> None:
     assert spec.unit
     assert spec.id == spec.__module__.rsplit(".", 1)[-1]
     assert set(spec.hidden_by) <= set(by_id) - {spec.id}
+    assert set(spec.worse_with) <= set(by_id) - {spec.id}
+    assert not spec.adapts.endswith(".")
     assert msgspec.convert(msgspec.to_builtins(spec(), enc_hook=str), spec) == spec()
 
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
@@ -63,7 +65,34 @@ def test_results_can_be_kept_and_read_again(faulty, tmp_path):
     (incident,) = vqa_ray.read_incidents(str(tmp_path / "results"))
     assert (incident.detector, incident.open) == ("black", False)
     windows = vqa_ray.read_windows(str(tmp_path / "results"))
-    assert windows.num_rows == 8
+    assert windows.filter(pc.equal(windows["detector"], "black")).num_rows == 8
+    assert set(windows["detector"].to_pylist()) == {"black", "health"}
+
+
+def test_small_files_of_the_hours_before_are_merged_on_the_way(fine, faulty, tmp_path):
+    results = tmp_path / "results"
+    for number in range(4):
+        vqa("analyze", faulty, "--detectors", "black", "--store", results, "--stream-id", f"s{number}")
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%d")
+    for hour in results.glob("*/date=*/hour=*"):
+        for file in hour.iterdir():
+            moved = hour.parent.with_name(f"date={yesterday}") / "hour=05" / file.name
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(moved)
+    before = vqa_ray.read_windows(str(results)), vqa_ray.read_incidents(str(results))
+    parts = set(results.rglob("*.parquet"))
+    assert len(parts) == 8
+    vqa("analyze", fine, "--detectors", "null", "--store", results)
+    merged = [file for file in results.rglob("*.parquet") if f"date={yesterday}" in str(file) and file not in parts]
+    assert len(merged) == 2
+    for file in merged:  # as if the next call came later, when no reader can be on its way to the parts
+        os.utime(file, (time.time() - 3600,) * 2)
+    vqa("analyze", fine, "--detectors", "null", "--store", results)
+    assert set(results.rglob(f"date={yesterday}/hour=05/*.parquet")) == set(merged)
+    after = vqa_ray.read_windows(str(results)), vqa_ray.read_incidents(str(results))
+    assert after[1] == before[1]
+    of_faulty = after[0].filter(pc.starts_with(after[0]["stream"], "s"))
+    assert of_faulty.equals(before[0])
 
 
 @pytest.mark.parametrize("words", [("no/such.mp4",), ("http://me:hunter2@127.0.0.1:9/x.ts",)], ids=["file", "live"])
@@ -82,7 +111,8 @@ def test_a_text_file_is_no_media(tmp_path):
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_ctrl_c_ends_a_live_watch_within_seconds():
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_ends_a_live_watch_within_seconds(end):
     silent = "udp://127.0.0.1:46893"
     environ = os.environ | {"PYTHONUNBUFFERED": "1"}
     child = subprocess.Popen(
@@ -91,7 +121,7 @@ def test_ctrl_c_ends_a_live_watch_within_seconds():
     try:
         assert child.stdout is not None
         assert "signal_loss" in child.stdout.readline()  # it watches, and says that nothing comes
-        child.send_signal(signal.SIGINT)
+        child.send_signal(end)
         began_s = time.monotonic()
         stdout, stderr = child.communicate(timeout=30)
     finally:
@@ -115,6 +145,17 @@ def test_probe_as_json_is_one_object(fine):
     record = json.loads(vqa("probe", fine, "--json").stdout)
     assert record["video"]["width"] == 320
     assert record["live"] is False
+
+
+def test_probe_gives_the_hash_by_which_a_slate_is_known_again(fine, tmp_path):
+    result = vqa("probe", fine, "--slate", "1.0")
+    assert (result.exit_code, len(result.stdout.strip())) == (0, 16)
+    known = f"detectors: {{slate: {{hashes: ['{result.stdout.strip()}'], max_distance: 0, raise_after_s: 0}}}}"
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(f"profiles: {{card: {{extends: qc, {known}}}}}\nstreams: []\n")
+    found = vqa("analyze", fine, "--fleet", str(fleet), "--profile", "card", "--detectors", "slate", "--json").stdout
+    assert '"slate"' in found
+    assert vqa("probe", fine, "--slate", "9000").exit_code == 2
 
 
 def test_probe_of_nothing_exits_with_2(tmp_path):

@@ -11,11 +11,22 @@ import av
 import numpy as np
 import pytest
 
-from tests.media_factory import TS_BYTES, Audio, Video, joined, luma_of, make, packets_of, pid_of, transport
+from tests.media_factory import (
+    TS_BYTES,
+    Audio,
+    Video,
+    joined,
+    luma_of,
+    make,
+    packets_of,
+    pid_of,
+    transport,
+    with_counters,
+)
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.ladder import Tier
 from vqa_ray.core.picture import Picture
-from vqa_ray.core.reading import Continuity, PacketInfo, TransportFault
+from vqa_ray.core.reading import Continuity, Indicator, PacketInfo, TransportFault
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.errors import ConfigError, NotMedia, SourceUnavailable
 from vqa_ray.media.source import Connection, EndOfMedia, SourceOptions, open_source, probe
@@ -35,7 +46,10 @@ def items(connection: Connection) -> Iterator[Any]:
             for item in connection.read():
                 if isinstance(item, Picture):
                     assert item.small is not None  # as a detector would
-                yield item
+                if isinstance(item, tuple):  # of packets
+                    yield from item
+                else:
+                    yield item
     except EndOfMedia:
         connection.close()
 
@@ -261,7 +275,7 @@ def test_a_jump_of_the_time_base_is_seen_and_taken_out(tmp_path, offset_s):
     assert [packet.kind for packet in jumps].count("video") == 1
     assert jumps[0].gap_s == approx(offset_s, abs=0.1)
     assert times(found[Picture]) == approx([n * 0.04 for n in range(100)], abs=0.05)
-    assert sum(fault.errors for fault in found[TransportFault]) == 0
+    assert {fault.indicator for fault in found[TransportFault] if fault.errors} == {Indicator.PCR_DISCONTINUITY}
 
 
 def test_another_size_in_mid_stream_gives_pictures_of_both_that_are_not_compared(tmp_path):
@@ -329,6 +343,30 @@ def test_lost_transport_packets_are_told_at_their_time_and_the_rest_is_clean(tmp
     assert not any(picture.corrupt for picture in found[Picture] if picture.at_s < 1.7)
 
 
+def test_tables_that_are_missing_or_broken_are_told_at_their_time(tmp_path):
+    data = transport(video=Video(bframes=2), audio=Audio(), seconds=6.0)
+    packets, at_s, table = packets_of(data), 0.0, 0
+    out = []
+    for packet in packets:
+        if pid_of(packet) == 256 and packet[3] & 0x20 and packet[4] and packet[5] & 0x10:
+            at_s = int.from_bytes(packet[6:10], "big") * 2 / 90_000  # libav sends a PCR before the first picture: 0
+        if pid_of(packet) == 0 and 2.0 <= at_s < 4.0:
+            continue
+        if pid_of(packet) == 4096 and at_s >= 5.0:
+            table += 1
+            packet = packet[:20] + b"\x99" + packet[21:] if table == 2 else packet
+        out.append(packet)
+    path = tmp_path / "a.ts"
+    path.write_bytes(with_counters(b"".join(out)))
+    found = [fault for fault in all_of(path)[TransportFault] if fault.errors]
+    missing = [fault for fault in found if fault.indicator is Indicator.PAT]
+    broken = [fault for fault in found if fault.indicator is Indicator.CRC]
+    assert {fault.indicator for fault in found} == {Indicator.PAT, Indicator.CRC}
+    assert (missing[0].at_s, missing[-1].until_s) == (approx(2.4, abs=0.15), approx(4.0, abs=0.15))
+    assert [fault.pid for fault in broken] == [4096]
+    assert broken[0].at_s == approx(5.1, abs=0.1)
+
+
 def test_joining_in_mid_gop_is_no_corruption(tmp_path):
     data = transport(video=Video(gop=25), audio=Audio(), seconds=3.0)
     path = tmp_path / "a.ts"
@@ -356,7 +394,8 @@ def test_a_truncated_file_ends_where_it_ends(tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_key_frames_alone_come_at_once_and_everything_again_from_the_next_key_frame(tmp_path, codec):
+def test_key_frames_alone_come_at_once_and_everything_again_from_the_next_key_frame(tmp_path, codec, monkeypatch):
+    monkeypatch.setattr("vqa_ray.media.connection.AHEAD", 1)  # packet by packet, as a live input is read
     path = written(tmp_path, "a.ts", video=Video(codec, gop=10, bframes=2), seconds=6.0)
     connection, seen, skipped = opened(path), [], 0
     for item in items(connection):
@@ -407,6 +446,15 @@ def test_each_picture_is_compared_with_the_one_before_it_though_the_end_brings_m
         if isinstance(item, Picture):
             assert (item.before is last) or np.array_equal(item.before, last)
             last = item.small
+
+
+def test_what_is_told_of_packets_is_in_the_order_of_the_file_though_many_are_taken_together(tmp_path):
+    path = written(tmp_path, "a.ts", video=Video(bframes=2), audio=Audio(), seconds=3.0)
+    with av.open(str(path)) as container:
+        expected = [(p.stream_index, float(p.pts * p.time_base)) for p in container.demux() if p.pts is not None]
+    told = [(info.stream, info.pts_s) for info in all_of(path)[PacketInfo]]
+    assert [stream for stream, _ in told] == [stream for stream, _ in expected]
+    assert [pts_s for _, pts_s in told] == approx([pts_s for _, pts_s in expected])
 
 
 def test_what_is_no_media_and_what_is_not_there_are_told_apart(tmp_path):

@@ -1,7 +1,10 @@
 """Network inputs on loopback: that they come in, and that nothing they do hangs us or opens what it may not."""
 
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from tests.media_servers import (
 )
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.picture import Picture
-from vqa_ray.core.reading import PacketInfo, TransportFault
+from vqa_ray.core.reading import TransportFault
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.errors import ForbiddenProtocol, NotMedia, SourceError, SourceUnavailable
 from vqa_ray.media.source import Connection, EndOfMedia, SourceOptions, open_source
@@ -232,6 +235,8 @@ SEGMENTED = [
     ("dash", "a.mpd", {"seg_duration": "1", "use_timeline": "0"}),
     ("dash", "a.mpd", {"seg_duration": "1", "use_template": "0", "use_timeline": "0"}),
     ("dash", "a.mpd", {"single_file": "1"}),
+    ("dash", "a.mpd", {"init_seg_name": "$RepresentationID$.m4v", "media_seg_name": "$RepresentationID$-$Number$.m4v"}),
+    ("dash", "a.mpd", {"init_seg_name": "$RepresentationID$", "media_seg_name": "$RepresentationID$-$Number$.dash"}),
 ]
 
 
@@ -243,7 +248,50 @@ def test_segmented_media_comes_whole(tmp_path, container, name, options):
         assert container in connection.info.format
         items = read_until(connection)
     assert len(pictures(items)) == 100
-    assert {item.kind for item in items if isinstance(item, PacketInfo)} == {"video", "audio"}
+    assert {info.kind for item in items if isinstance(item, tuple) for info in item} == {"video", "audio"}
+
+
+def test_a_live_manifest_that_begins_anew_ends_the_connection(tmp_path):
+    options = {"seg_duration": "1"}
+    make(tmp_path / "a.mpd", video=Video(gop=25), audio=Audio(), seconds=6.0, container="dash", options=options)
+    recorded = (tmp_path / "a.mpd").read_text()
+
+    def publish(origin: str) -> None:
+        live = f'type="dynamic" availabilityStartTime="{origin}" minimumUpdatePeriod="PT1S"'
+        (tmp_path / "new").write_text(recorded.replace('type="static"', live))
+        (tmp_path / "new").rename(tmp_path / "a.mpd")
+
+    publish("2024-01-01T00:00:00Z")
+    with http_folder(tmp_path) as root:
+        connection = connect(f"{root}/a.mpd", open_timeout_s=5.0, read_timeout_s=5.0)
+        publish("2024-01-01T08:00:00Z")
+        with pytest.raises(SourceUnavailable, match="began anew"):
+            read_until(connection)
+    connection.close()
+
+
+def test_a_packager_behind_the_clock_of_its_manifest_loses_no_segment(tmp_path):
+    options = {"seg_duration": "1", "use_timeline": "0"}
+    make(tmp_path / "a.mpd", video=Video(gop=25), seconds=6.0, container="dash", options=options)
+    live = f'type="dynamic" availabilityStartTime="{datetime.now(UTC) - timedelta(seconds=4.5):%Y-%m-%dT%H:%M:%S.%fZ}"'
+    (tmp_path / "a.mpd").write_text((tmp_path / "a.mpd").read_text().replace('type="static"', live))
+    late = sorted(tmp_path.glob("chunk-stream0-0000[456]*"))
+    assert len(late) == 3
+    for file in late:
+        file.rename(file.with_suffix(".later"))
+
+    def publish() -> None:
+        for file in late:
+            time.sleep(0.8)
+            file.with_suffix(".later").rename(file)
+
+    threading.Thread(target=publish, daemon=True).start()
+    with http_folder(tmp_path) as root:
+        connection = connect(f"{root}/a.mpd", open_timeout_s=5.0, read_timeout_s=5.0)
+        seen = pictures(read_until(connection, lambda items: len(pictures(items)) >= 60))
+    connection.close()
+    steps = {round(after.at_s - before.at_s, 3) for before, after in pairwise(seen)}
+    assert steps == {0.04}
 
 
 EVIL = {

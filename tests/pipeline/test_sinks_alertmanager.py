@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from tests.receiver import Receiver, receiving
-from tests.unit.test_sinks_backlog import CLOSED, notice
+from tests.unit.test_sinks_backlog import CHANGED, CLOSED, OPENED, notice
 from vqa_ray.core.notice import Notice, NoticeKind
+from vqa_ray.core.reading import Severity
 from vqa_ray.sinks.alertmanager import AlertmanagerSpec
 from vqa_ray.sinks.outbox import Outbox
 
@@ -114,6 +115,13 @@ def until(operators: Receiver, stream: str, statuses: dict[str, str], timeout_s:
         time.sleep(0.05)
 
 
+def wait_until(done: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline_s, done
+        time.sleep(0.05)
+
+
 def test_alertmanager_receives_groups_and_resolves(url: str, operators: Receiver):
     box = Outbox([AlertmanagerSpec(url=url, resend_s=1.0, expire_s=5.0, labels={"team": "mcr"}).build()])
     box.start()
@@ -130,6 +138,35 @@ def test_alertmanager_receives_groups_and_resolves(url: str, operators: Receiver
     assert box.stop(5.0)
     assert box.stats()["alertmanager"].given_up == 0
     assert {group["status"] for group in groups(operators) if group["groupLabels"] == {"stream": "sport"}} == {"firing"}
+
+
+def test_where_severity_rises_the_graver_alert_fires_in_place_of_the_milder(url: str, operators: Receiver):
+    def black(kind: NoticeKind, **changes: Any) -> Notice:
+        one = about("1", "news", "black", kind)
+        return msgspec.structs.replace(
+            one,
+            incident=msgspec.structs.replace(one.incident, start_utc=began, **changes),
+            noticed_utc=datetime.now(UTC),
+        )
+
+    def seen(**statuses: str) -> bool:
+        found = [{a["labels"]["severity"]: a["status"] for a in group["alerts"]} for group in groups(operators)]
+        return found[-1:] == [statuses]
+
+    began = datetime.now(UTC) - timedelta(seconds=5)
+    worse = {"severity": Severity.CRITICAL, "severity_before": Severity.MAJOR}
+    box = Outbox([AlertmanagerSpec(url=url, resend_s=1.0, expire_s=5.0).build()])
+    box.start()
+    box.put(black(OPENED))
+    wait_until(lambda: seen(major="firing"))
+    box.put(black(CHANGED, **worse))
+    wait_until(lambda: seen(major="resolved", critical="firing"))
+    time.sleep(2.5)  # resends change nothing
+    assert seen(major="resolved", critical="firing")
+    box.put(black(CLOSED, **worse))
+    wait_until(lambda: seen(major="resolved", critical="resolved"))
+    assert len(groups(operators)) == 3
+    box.stop(5.0)
 
 
 def test_resends_keep_an_open_incident_firing_and_without_them_it_expires(url: str, operators: Receiver):

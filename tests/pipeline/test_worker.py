@@ -1,6 +1,7 @@
 """Streams in a worker: real transport streams over UDP on loopback, found faults, hand-over, silence, bounded stops."""
 
 import math
+import re
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.pictures import texture as drawn
 from vqa_ray.config import LIVE, DetectorSet, Profile, StreamSpec
 from vqa_ray.core.notice import NoticeKind
 from vqa_ray.core.source import ReconnectOptions
@@ -41,7 +43,7 @@ def clip(tmp_path_factory) -> Path:
     with av.open(str(path), "w", format="mpegts") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "tune": "zerolatency", "g": "25"})
         video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
-        texture = np.random.default_rng(7).integers(40, 200, (96, 320), np.uint8)
+        texture = drawn(320, 96, seed=7)
         for i in range(10 * FPS):
             frame = av.VideoFrame(160, 96, "yuv420p")
             black = BLACK[0] <= i / FPS < BLACK[1]
@@ -149,6 +151,7 @@ def test_silence_of_the_sender_is_no_signal_until_packets_come_again(worker, tol
         until(lambda: ("closed", "signal_loss") in kinds(told), 8)
     assert kinds(told) == [("opened", "signal_loss"), ("closed", "signal_loss")]
     lost = told[1].notice.incident
+    assert re.match(r"no packet for \d\.\d s|udp://127.0.0.1:\d+: ", lost.reason)
     assert 0.3 < lost.end_s - lost.start_s < 8
 
 
@@ -185,6 +188,22 @@ def test_the_next_owner_of_a_running_hold_does_not_start_it_anew(worker, told, c
     assert told[1].notice.incident.end_s - told[1].notice.incident.start_s > 2.0
 
 
+def test_a_stream_that_is_no_longer_ours_is_left_at_once_and_nothing_is_told_of_it(told, clip, port):
+    gone = threading.Event()
+    worker = Worker("w", tell=told.append, over=lambda stream_id, epoch: gone.is_set())
+    try:
+        worker.assign(stream(port), profile(black=0.3, signal_loss=0.3), epoch=1)
+        with Sender(clip, port):
+            until(lambda: worker.reports()[0].connected_once, 8)
+            gone.set()
+            reached_s = worker.reports()[0].at_s
+            until(lambda: worker.reports()[0].state == "stopped", 5)
+            assert worker.reports()[0].at_s - reached_s < 0.2  # what was under way
+            assert kinds(told) == []
+    finally:
+        worker.stop()
+
+
 def test_assigning_again_changes_nothing_and_an_older_epoch_is_refused(worker, port):
     worker.assign(stream(port), LIVE, epoch=5)
     worker.assign(stream(port), LIVE, epoch=5)
@@ -213,3 +232,61 @@ def test_a_file_is_read_to_its_end_and_closes_what_is_open(worker, told, clip):
         (NoticeKind.OPENED, None),
         (NoticeKind.CLOSED, pytest.approx(6.0, abs=0.001)),
     ]
+
+
+def break_(detector_class, monkeypatch, method: str, times: int) -> list[int]:
+    """Makes a method raise the first `times` times that it is called; gives the list of calls."""
+    calls: list[int] = []
+    real = getattr(detector_class, method)
+
+    def broken(self, *arguments):
+        calls.append(1)
+        if len(calls) <= times:
+            raise ZeroDivisionError("rtmp://h/app/user:hunter2@h/?token=hunter2 broke")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(detector_class, method, broken)
+    return calls
+
+
+@pytest.mark.parametrize("method", ["read", "finish"])
+def test_an_error_of_our_own_is_no_lost_signal_and_the_stream_is_watched_again(
+    worker, told, clip, port, monkeypatch, caplog, method
+):
+    break_(type(by_id["black"]().build()), monkeypatch, "read", 1)
+    if method == "finish":
+        break_(type(by_id["black"]().build()), monkeypatch, "finish", 1000)
+    worker.assign(stream(port), profile(black=0.3, signal_loss=0.0), epoch=1)
+    with Sender(clip, port):
+        until(lambda: worker.reports()[0].faults == 1, 8)
+        report = worker.reports()[0]
+        assert (report.state, report.reason.partition(":")[0]) in (("faulty", "internal error"), ("connecting", ""))
+        assert "hunter2" not in report.reason
+        until(lambda: worker.reports()[0].state == "live", 6)
+        until(lambda: ("closed", "black") in kinds(told), 12)
+    assert worker.reports()[0].faults == 1
+    assert kinds(told)[:2] == [("opened", "black"), ("closed", "black")]
+    assert "stream one: internal error: ZeroDivisionError" in caplog.text
+
+
+def test_an_error_in_the_watchdogs_look_hurts_no_other_stream(told, clip, port, monkeypatch):
+    calls = break_(type(by_id["signal_loss"]().build_lasting()), monkeypatch, "read", 3)
+    made = Worker("w", tell=told.append)
+    try:
+        made.assign(stream(port), profile(signal_loss=0.3), epoch=1)
+        until(lambda: len(calls) >= 1, 3)
+        with Sender(clip, port):
+            until(lambda: made.reports()[0].state == "live" and len(calls) > 4, 12)
+        until(lambda: kinds(told) == [("opened", "signal_loss")], 4)  # so the watchdog lives
+    finally:
+        made.stop(2.0)
+
+
+def test_a_file_in_which_we_fail_is_parked_with_the_reason(worker, told, clip, monkeypatch):
+    break_(type(by_id["black"]().build()), monkeypatch, "read", 1000)
+    qc = msgspec.structs.replace(profile(black=0.1), live=False)
+    worker.assign(StreamSpec(id="file", url=str(clip)), qc, epoch=1)
+    until(lambda: worker.reports()[0].state == "parked", 10)
+    report = worker.reports()[0]
+    assert (report.faults, report.reason.startswith("internal error: ZeroDivisionError")) == (1, True)
+    assert not told

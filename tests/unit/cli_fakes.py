@@ -57,9 +57,28 @@ class FakeFleet:
         self.owned = owned
         self.calls: list[object] = []
 
-    def apply(self, fleet) -> ApplyResult:
+    def apply(self, fleet, *, dry_run=False) -> ApplyResult:
+        if dry_run:
+            details = {"two": ("detectors.black.raise_after_s: 2.0 → 5.0",)}
+            return ApplyResult(added=("cam",), changed=("two",), removed=("old",), details=details)
         self.calls.append(("apply", [one.id for one in fleet.streams]))
         return ApplyResult(added=("cam",), changed=(), removed=("old", "older"))
+
+    def add(self, streams) -> ApplyResult:
+        self.calls.append(("add", list(streams)))
+        return ApplyResult(added=tuple(one.id for one in streams), changed=(), removed=())
+
+    def remove(self, stream_ids) -> ApplyResult:
+        self.calls.append(("remove", stream_ids))
+        return ApplyResult(added=(), changed=(), removed=tuple(stream_ids))
+
+    def pause(self, stream_ids, *, paused=True) -> ApplyResult:
+        self.calls.append(("pause", stream_ids, paused))
+        return ApplyResult(added=(), changed=tuple(stream_ids), removed=())
+
+    def move(self, stream_id, analyzer=None, *, within_s=60.0) -> str:
+        self.calls.append(("move", stream_id, analyzer, within_s))
+        return analyzer or "analyzer-1"
 
     def status(self) -> FleetStatus:
         now = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]

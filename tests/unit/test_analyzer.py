@@ -1,18 +1,24 @@
 """An analyzer without Ray: a link that plays the supervisor, and streams without media."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.cluster.fake_worker import FakeWorker
+from vqa_ray.cluster import analyzer as cluster_analyzer
+from vqa_ray.cluster import process
 from vqa_ray.cluster.analyzer import Analyzer
 from vqa_ray.cluster.messages import Assignment, Beat, BeatReply, ClusterOptions, Ended, Handed, Setup
 from vqa_ray.cluster.port import Away, NoAnswer
 from vqa_ray.config import LIVE, StreamSpec
 from vqa_ray.errors import StaleEpoch
+from vqa_ray.pipeline.worker import Warmth
 
 OPTIONS = ClusterOptions(beat_s=0.05, lease_s=0.5, grace_s=3.0, worker=f"{FakeWorker.__module__}:{FakeWorker.__name__}")
 
@@ -200,3 +206,74 @@ def test_a_snapshot_is_sent_once_and_again_to_a_new_supervisor(
     assert first in (1, 2)  # twice when the first beat also was the first answer
     supervisor.incarnation = "two"
     until(lambda: len(sent()) > first)
+
+
+def rehearse(analyzer: Analyzer, folder: Path) -> None:
+    stream = StreamSpec(id="s", url="udp://127.0.0.1:9", labels={"folder": str(folder)})
+    analyzer.prepare(Assignment(stream=stream, profile=LIVE, epoch=0, version="v", snapshot=b"open"))
+
+
+def test_a_rehearsed_stream_is_in_no_inventory_and_gives_nothing(
+    analyzer: Analyzer, supervisor: PlayedSupervisor, tmp_path: Path
+):
+    rehearse(analyzer, tmp_path)
+    assert analyzer.warmth("s", 1.0) is Warmth.WARM
+    until(lambda: len(supervisor.beats) > 2)
+    assert supervisor.streams() == set()
+    assert not works(tmp_path)
+    analyzer.dismiss("s")
+    assert analyzer.warmth("s", 1.0) is Warmth.FAILED
+
+
+def test_a_rehearsal_that_nobody_asks_about_ends(analyzer: Analyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster_analyzer, "REHEARSED_S", 0.2)
+    rehearse(analyzer, tmp_path)
+    until(lambda: not analyzer._rehearsals)
+    assert analyzer.warmth("s", 1.0) is Warmth.FAILED
+
+
+def test_a_process_that_is_told_to_end_says_so_and_ends_in_time_if_nobody_comes(
+    analyzer: Analyzer,
+    supervisor: PlayedSupervisor,
+    ended: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    until(lambda: bool(supervisor.beats))
+    assert not supervisor.beats[-1].ending
+    analyzer._ending.ask()
+    until(lambda: supervisor.beats[-1].ending)
+    assert not ended.is_set()
+    monkeypatch.setattr(process, "GRACE_S", 0.1)
+    assert ended.wait(5)
+
+
+def test_sigterm_is_noticed_by_a_process_whose_main_thread_runs_no_python(tmp_path: Path):
+    code = (
+        "import hashlib, os, threading, time; from vqa_ray.cluster.process import on_sigterm; ending = on_sigterm()\n"
+        "def watch():\n"
+        "    while not ending.asked: time.sleep(0.01)\n"
+        "    os._exit(7)\n"
+        "threading.Thread(target=watch, daemon=True).start(); print('ready', flush=True)\n"
+        "threading.Lock().acquire(); hashlib.pbkdf2_hmac('sha512', b'x', b'y', 2_000_000_000)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.terminate()
+        assert child.wait(10) == 7
+
+
+def test_a_process_that_wakes_up_after_its_lease_tells_nothing_even_before_its_next_beat(
+    supervisor: PlayedSupervisor, tmp_path: Path
+):
+    slow = msgspec.structs.replace(OPTIONS, beat_s=60.0, lease_s=0.3)
+    analyzer = Analyzer("analyzer-0", slow, Setup(), link=supervisor, end=lambda: None)
+    try:
+        give(analyzer, tmp_path)
+        time.sleep(0.5)
+        (tmp_path / "s.bad").write_text("late")
+        until(lambda: analyzer._worker.reports()[0].open_incidents == 1)
+        time.sleep(0.2)
+        assert (supervisor.handed, analyzer._teller.pending("s")) == ([], ())
+    finally:
+        analyzer.stop()

@@ -183,3 +183,13 @@ def test_a_password_is_not_printed(analysis):
 )
 def test_a_stream_id_is_made_of_the_inputs_name(url, name):
     assert name_of(url) == name
+
+
+@pytest.mark.parametrize(
+    "arguments", [("udp://127.0.0.1:99999999",), ("x.mp4", "--detectors", ","), ("http://[::1/x",)]
+)
+def test_what_makes_no_sense_is_refused_in_a_line(arguments):
+    result = CliRunner().invoke(cli, ["analyze", *arguments], prog_name="vqa")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("vqa: ")
+    assert "internal error" not in result.stderr

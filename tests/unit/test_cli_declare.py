@@ -61,6 +61,15 @@ def test_a_detectors_page_names_every_option(spec):
     assert all(option.name in result.stdout for option in options(spec))
 
 
+def test_a_detectors_page_says_what_adapts_and_what_makes_it_worse():
+    page = " ".join(vqa("detectors", "freeze").stdout.split())
+    assert "critical together with silence" in page
+    assert "Adapts to the stream: how far things moved" in page
+    record = json.loads(vqa("detectors", "bit_rate", "--json").stdout)
+    assert "median of the last memory_s seconds" in record["adapts"]
+    assert "Adapts" not in vqa("detectors", "null").stdout
+
+
 def test_detectors_as_json_gives_options_with_default_and_range():
     record = json.loads(vqa("detectors", "black", "--json").stdout)
     assert record["id"] == "black"

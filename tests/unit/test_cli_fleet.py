@@ -40,6 +40,79 @@ def test_apply_says_what_changed(running, tmp_path):
     assert fake.calls == [("connect", "head:6379"), ("apply", ["cam"]), "leave"]
 
 
+def test_a_dry_run_prints_what_would_change_and_changes_nothing(running, tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_text("streams: [{id: cam, url: 'udp://h:1'}]")
+    fake = running(FakeFleet())
+    result = vqa("apply", path, "--dry-run")
+    assert result.output.splitlines() == [
+        "+ cam",
+        "~ two",
+        "    detectors.black.raise_after_s: 2.0 → 5.0",
+        "- old",
+        "would be: 1 added, 1 changed, 1 removed",
+    ]
+    assert fake.calls == [("connect", None), "leave"]
+
+
+def test_streams_are_added_by_id_and_url_or_in_json(running):
+    fake = running(FakeFleet())
+    whole = '{"id": "b", "url": "udp://h:2", "labels": {"channel": "x"}}'
+    result = vqa("add", "a=udp://h:1?x=y", whole, "--profile", "mine")
+    assert (result.exit_code, result.output) == (0, "2 added\n")
+    a, b = fake.calls[1][1]
+    assert (a.id, a.url, a.profile) == ("a", "udp://h:1?x=y", "mine")
+    assert (b.id, b.labels, b.profile) == ("b", {"channel": "x"}, "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a", "write ID=URL, or a stream in JSON"),
+        ("a b=udp://h:1", "id: "),
+        ('{"id": "a", "url": "udp://h:1", "lables": {}}', "lables"),
+        ('{"id": ', "is no JSON"),
+    ],
+)
+def test_a_stream_that_is_wrong_is_refused_before_anything_is_asked(running, text, why):
+    fake = running(FakeFleet())
+    result = vqa("add", text)
+    assert result.exit_code == 2
+    assert why in result.output
+    assert fake.calls == []
+
+
+def test_streams_are_removed_paused_resumed_and_moved(running):
+    fake = running(FakeFleet())
+    assert vqa("remove", "a", "b").output == "2 removed\n"
+    assert vqa("pause", "a").output == "1 changed\n"
+    assert vqa("resume", "a").output == "1 changed\n"
+    assert vqa("move", "a").output == "a is at analyzer-1\n"
+    assert vqa("move", "a", "analyzer-7", "--within", "5").output == "a is at analyzer-7\n"
+    asked = [call for call in fake.calls if call != "leave" and call[0] != "connect"]
+    assert asked == [
+        ("remove", ("a", "b")),
+        ("pause", ("a",), True),
+        ("pause", ("a",), False),
+        ("move", "a", None, 60.0),
+        ("move", "a", "analyzer-7", 5.0),
+    ]
+
+
+def test_status_watch_goes_on_until_all_files_are_read(running):
+    ended = status(stream("a", "ended"))
+    running(FakeFleet(statuses=[status(stream("a")), ended]))
+    result = vqa("status", "--watch")
+    assert result.exit_code == 0
+    assert "ended" in result.output
+    assert vqa("status", "--watch", "--json").exit_code == 2
+
+
+def test_a_paused_stream_is_no_trouble(running):
+    running(FakeFleet(statuses=[status(stream("a", "paused"))]))
+    assert vqa("status").exit_code == 0
+
+
 def test_a_wrong_file_is_refused_before_anything_is_asked(running, tmp_path):
     path = tmp_path / "f.yaml"
     path.write_text("streams: {}")
@@ -100,3 +173,27 @@ def test_without_a_fleet_there_is_one_line_that_says_what_to_do(monkeypatch, com
     result = vqa(command)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "vqa: no fleet runs on this machine; start one with `vqa run`, or name an --address\n"
+
+
+@pytest.mark.parametrize(("empty", "code", "words"), [(True, 0, "empty\n"), (False, 1, "not empty after 5 s\n")])
+def test_drain_waits_and_says_whether_a_machine_is_empty(running, empty, code, words):
+    fake = running(FakeFleet())
+    fake.drain = lambda node, within_s: fake.calls.append(("drain", node, within_s)) or empty
+    result = vqa("drain", "machine-1", "--within", "5")
+    assert (result.exit_code, result.output) == (code, words)
+    assert fake.calls == [("connect", None), ("drain", "machine-1", 5.0), "leave"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("machine-1", "--here")])
+def test_drain_wants_one_machine(running, arguments):
+    running(FakeFleet())
+    assert vqa("drain", *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(("was", "words"), [(True, "cam is watched again"), (False, "cam was not parked")])
+def test_unpark_says_whether_the_stream_was_parked(running, was, words):
+    fake = running(FakeFleet(statuses=[status()]))
+    fake.unpark = lambda stream_id: fake.calls.append(("unpark", stream_id)) or was
+    result = vqa("unpark", "cam")
+    assert (result.exit_code, fake.calls) == (0, [("connect", None), ("unpark", "cam"), "leave"])
+    assert words in result.output

@@ -72,6 +72,20 @@ def test_an_error_is_one_line_without_secrets(monkeypatch):
     assert result.stderr == "vqa: f.yaml: rtsp://me:***@host/ is wrong\n"
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), PermissionError(13, "Permission denied", "x")])
+def test_an_error_of_our_own_is_one_line_too(monkeypatch, error):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr("vqa_ray.config.load_fleet", fail)
+    result = vqa("check", "rtsp://me:hunter2@host/")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"vqa: internal error: {type(error).__name__}: ")
+    assert result.stderr.count("\n") == 1
+    monkeypatch.setenv("VQA_DEBUG", "1")
+    assert vqa("check", "x").exception is error
+
+
 def test_ctrl_c_is_no_traceback(monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt

@@ -9,6 +9,8 @@ from rich.console import Console
 from tests.unit.cli_fakes import FakeFleet, incident, status, stream
 from vqa_ray.cli import run as command
 from vqa_ray.cli.main import cli
+from vqa_ray.cluster.messages import ApplyResult
+from vqa_ray.config import SpreadingChanges
 from vqa_ray.errors import ClusterUnreachable, ConfigError
 
 OPEN, CLOSED = incident(end_s=None), incident()
@@ -26,8 +28,9 @@ def running(monkeypatch):
     def use(fake):
         class Starting:
             @classmethod
-            def start(cls, *, address=None):
+            def start(cls, *, address=None, options=None):
                 fake.calls.append(("start", address))
+                fake.options = options
                 return fake
 
         monkeypatch.setattr(command, "Fleet", Starting)
@@ -151,3 +154,27 @@ def test_the_table_fits_the_terminal():
     watch = command.Watch(FakeFleet(), out)
     page = watch.page(status(*(stream(f"s{n}") for n in range(100))), 1.0)
     assert len(out.render_lines(page)) <= 12
+
+
+def test_the_number_of_analyzers_and_a_configmap_to_follow_can_be_given(running, fleet_file):
+    fake = running(FakeFleet(owned=False))
+    fake.follow = lambda name: fake.calls.append(("follow", name))
+    result = vqa(fleet_file, "--detach", "--address", "auto", "--analyzers", "2:40", "--follow", "vqa-fleet")
+    assert result.exit_code == 0
+    assert fake.calls == [("start", "auto"), ("apply", ["cam"]), ("follow", "vqa-fleet"), "leave"]
+    assert (fake.options.analyzers_min, fake.options.analyzers_max) == (2, 40)
+
+
+def test_the_number_of_analyzers_that_is_given_counts_more_than_the_file(running, tmp_path):
+    fake = running(FakeFleet(owned=False))
+    fake.apply = lambda fleet: fake.calls.append(fleet.cluster) or ApplyResult(added=(), changed=(), removed=())
+    file = tmp_path / "fleet.yaml"
+    file.write_text("cluster: {policy: pack, analyzers_max: 7}\nstreams: []\n")
+    assert vqa(str(file), "--detach", "--address", "auto", "--analyzers", "2:40").exit_code == 0
+    (cluster,) = [call for call in fake.calls if isinstance(call, SpreadingChanges)]
+    assert (cluster.policy, cluster.analyzers_min, cluster.analyzers_max) == ("pack", 2, 40)
+
+
+@pytest.mark.parametrize("text", ["3", "a:b", "5:4", "0:0", "-1:2"])
+def test_a_wrong_number_of_analyzers_is_refused(running, fleet_file, text):
+    assert vqa(fleet_file, "--analyzers", text).exit_code == 2

@@ -47,6 +47,10 @@ def test_length(seconds, words):
         (-72.25, "dBFS", "-72.2 dBFS"),
         (3600, "s", "3600 s"),
         (1, "1", "1"),
+        (1, "errors", "1 error"),
+        (3, "errors", "3 errors"),
+        (1, "ms", "1 ms"),
+        (1, "darkness", "1 darkness"),
     ],
 )
 def test_value(number, unit, words):
@@ -112,16 +116,41 @@ def test_streams_in_trouble_come_first_with_the_reason():
         [
             stream("a"),
             stream("b", "backing_off", fps=0.0, reason="http://u:hunter2@h/ refused", open_incidents=1, reconnects=3),
-            stream("c", open_incidents=1),
+            stream("c", open_incidents=1, health=60.4),
             stream("d", tier="key", coverage=0.04),
         ]
     )
     assert drawn(table) == [
-        "stream  state         fps  coverage   cpu  open  reconnects  analyzer    why",
-        "b       backing off                           1           3  analyzer-0  http://u:***@h/ refused",
-        "c       live         25.0    100.0%  4.3%     1              analyzer-0",
-        "a       live         25.0    100.0%  4.3%                    analyzer-0",
-        "d       live         25.0      4.0%  4.3%                    analyzer-0  key frames only",
+        "stream  state         fps  coverage   cpu  health  open  reconnects  analyzer    why",
+        "b       backing off                                   1           3  analyzer-0  http://u:***@h/ refused",
+        "c       live         25.0    100.0%  4.3%      60     1              analyzer-0",
+        "a       live         25.0    100.0%  4.3%                            analyzer-0",
+        "d       live         25.0      4.0%  4.3%                            analyzer-0  key frames only",
+    ]
+
+
+def test_in_80_columns_some_columns_are_left_out_and_none_is_cut():
+    fleet = [stream("studio-a-contribution", "backing_off", reconnects=12), stream("x", analyzer="analyzer-12")]
+    assert drawn(show.stream_table(fleet), width=80) == [
+        "stream                 state         fps  coverage  reconnects  analyzer",
+        "studio-a-contribution  backing off  25.0    100.0%          12  analyzer-0",
+        "x                      live         25.0    100.0%              analyzer-12",
+    ]
+    found = [incident("signal_loss", stream_id="studio-a-contribution"), incident("audio_dropout", part="FL")]
+    assert drawn(show.incident_table(found, media_time=False, with_stream=True), width=80) == [
+        "     start         end  length  stream                 detector       part",
+        "12:00:03.0  12:00:04.5  1.50 s  cam                    audio_dropout  FL",
+        "12:00:03.0  12:00:04.5  1.50 s  studio-a-contribution  signal_loss",
+    ]
+    assert all(len(line) <= 40 for line in drawn(show.stream_table(fleet), width=40))
+
+
+def test_errors_of_our_own_are_shown_as_such_and_counted():
+    why = "internal error: KeyError: 7"
+    assert drawn(show.stream_table([stream("a"), stream("b", "faulty", fps=0.0, reason=why, faults=2)])) == [
+        "stream  state    fps  coverage   cpu  health  open  reconnects  faults  analyzer    why",
+        f"b       faulty                                                       2  analyzer-0  {why}",
+        "a       live    25.0    100.0%  4.3%                                    analyzer-0",
     ]
 
 

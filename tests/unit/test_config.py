@@ -1,6 +1,7 @@
 """Fleet files: what is read, what is refused and in which words, and what a stream's profile becomes."""
 
 import pickle
+import re
 from pathlib import Path
 
 import jsonschema
@@ -9,8 +10,9 @@ import pytest
 import yaml
 
 from vqa_ray import config
-from vqa_ray.config import LIVE, QC, FleetSpec, Profile, StreamSpec, load_fleet, parse_fleet, profile_for
+from vqa_ray.config import LIVE, QC, FleetSpec, Profile, StreamSpec, load_fleet, parse_fleet, profile_for, spread
 from vqa_ray.core.reading import Severity
+from vqa_ray.core.spreading import Spreading
 from vqa_ray.detectors.registry import SPECS
 from vqa_ray.errors import ConfigError
 from vqa_ray.sinks.secret import dec_hook, enc_hook
@@ -246,3 +248,22 @@ def test_only_keeps_the_profiles_options_and_switches_on_what_was_off():
 def test_only_refuses_an_unknown_detector():
     with pytest.raises(ConfigError, match="'blak': there is no such name; did you mean 'black'"):
         QC.only(("blak",))
+
+
+def test_how_streams_are_spread_is_changed_only_where_the_fleet_says_so():
+    options = Spreading(analyzers_min=2, analyzers_max=9)
+    changed = spread(parse_fleet("cluster: {policy: pack, shrink_after_s: null}"), options)
+    assert changed == Spreading(policy="pack", analyzers_min=2, analyzers_max=9, shrink_after_s=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cluster: {policy: scatter}", "cluster.policy"),
+        ("cluster: {target: 1.5}", "cluster.target"),
+        ("cluster: {analyzers_min: 3, analyzers_max: 2}", "analyzers_min, 3, is more than analyzers_max, 2"),
+    ],
+)
+def test_a_wrong_section_cluster_is_refused_with_its_path(text: str, words: str):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_fleet(text)

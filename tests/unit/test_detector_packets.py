@@ -1,12 +1,14 @@
 from collections.abc import Iterator
 
 from tests.pictures import incidents, readings
-from vqa_ray.core.reading import Continuity, PacketInfo, SourceState, TransportFault
+from vqa_ray.core.reading import Continuity, Indicator, PacketInfo, SourceState, TransportFault
 from vqa_ray.detectors.av_drift import AvDriftSpec
 from vqa_ray.detectors.cc_error import CcErrorSpec
 from vqa_ray.detectors.pts_gap import PtsGapSpec
 from vqa_ray.detectors.pts_jump import PtsJumpSpec
 from vqa_ray.detectors.signal_loss import SignalLossSpec
+from vqa_ray.detectors.tr101290_p1 import Tr101290P1Spec
+from vqa_ray.detectors.tr101290_p2 import Tr101290P2Spec
 
 FRAME_S = 0.04
 SOUND_S = 0.032
@@ -122,6 +124,54 @@ def test_continuity_errors_of_all_pids_are_one_incident() -> None:
     assert incidents(CcErrorSpec(), faults) == [(2.0, 2.4)]
 
 
+def test_other_faults_are_no_continuity_errors() -> None:
+    faults = [TransportFault(0.0, 0.5, 0, 1, Indicator.CRC), TransportFault(0.0, 1.0, 0, 0)]
+    assert incidents(CcErrorSpec(), faults) == []
+
+
+def hits(*rows: tuple[float, float, Indicator, float]) -> list[TransportFault]:
+    """Faults, and behind each the clean span up to its end."""
+    found = []
+    for at_s, until_s, indicator, interval_s in rows:
+        found += [TransportFault(at_s, until_s, 0, 1, indicator, interval_s), TransportFault(at_s, until_s, 0, 0)]
+    return [*found, TransportFault(found[-1].until_s, found[-1].until_s + 9.0, 0, 0)]
+
+
+def test_indicators_are_incidents_of_their_own_with_their_exact_times() -> None:
+    faults = hits(
+        (1.0, 1.5, Indicator.PAT, 1.0), (1.5, 2.0, Indicator.PAT, 1.5), (1.7, 1.74, Indicator.SYNC_BYTE, 0.0),
+        (4.0, 4.5, Indicator.PAT, 1.0),
+    )  # fmt: skip
+    found = readings(Tr101290P1Spec().build(), faults)
+    assert [(r.part, r.at_s, r.until_s, r.value) for r in found if r.bad] == [
+        ("PAT_error", 1.0, 1.5, 1.0), ("PAT_error", 1.5, 2.0, 1.5), ("Sync_byte_error", 1.7, 1.74, 1.0),
+        ("PAT_error", 4.0, 4.5, 1.0),
+    ]  # fmt: skip
+    good = [(r.at_s, r.until_s) for r in found if r.part == "PAT_error" and not r.bad]
+    assert good == [(2.0, 4.0), (4.5, 13.5)]
+
+
+def test_a_longer_interval_may_be_allowed_and_a_fault_begins_where_that_is_over() -> None:
+    faults = hits(
+        (1.0, 1.5, Indicator.PAT, 1.0), (1.5, 2.0, Indicator.PAT, 1.5), (3.0, 3.2, Indicator.PCR_REPETITION, 0.3)
+    )
+    assert incidents(Tr101290P1Spec(table_interval_s=1.2), faults, "PAT_error") == [(1.7, 2.0)]
+    assert incidents(Tr101290P1Spec(table_interval_s=2.0), faults, "PAT_error") == []
+    assert incidents(Tr101290P2Spec(clocks="told", pcr_interval_s=0.2), faults, "PCR_repetition_error") == [(3.1, 3.2)]
+
+
+def test_each_priority_tells_its_own_and_what_is_ignored_is_not_told() -> None:
+    faults = hits(*((float(n), n + 0.5, kind, 9.0) for n, kind in enumerate(Indicator)))
+    first = {r.part for r in readings(Tr101290P1Spec().build(), faults) if r.bad}
+    second = {r.part for r in readings(Tr101290P2Spec(clocks="told").build(), faults) if r.bad}
+    assert first | second == {kind.value for kind in Indicator} - {"Continuity_count_error"}
+    assert not first & second
+    usual = {r.part for r in readings(Tr101290P2Spec().build(), faults) if r.bad}
+    assert usual == {"Transport_error", "CRC_error", "CAT_error"}
+    without = {r.part for r in readings(Tr101290P1Spec(tables="ignored").build(), faults) if r.bad}
+    assert first - without == {"PAT_error", "PMT_error"}
+
+
 def states(*rows: tuple[float, float, str]) -> list[SourceState]:
     return [SourceState(at_s, since_s, at_s - since_s, state) for at_s, since_s, state in rows]
 
@@ -131,10 +181,10 @@ def test_signal_is_lost_since_the_last_packet_and_until_the_next() -> None:
         (1.0, 1.0, "live"), (7.0, 5.0, "stalled"), (8.0, 5.0, "backing_off"), (9.0, 5.0, "connecting"),
         (10.0, 10.0, "live"), (11.5, 11.5, "live"),
     )  # fmt: skip
-    assert incidents(SignalLossSpec(), life) == [(5.0, 10.0)]
+    assert incidents(SignalLossSpec(), life, lasting=True) == [(5.0, 10.0)]
 
 
 def test_the_first_connection_has_a_grace_and_then_counts_from_its_beginning() -> None:
-    assert readings(SignalLossSpec().build(), states((0.0, 0.0, "connecting"), (9.0, 0.0, "connecting"))) == []
-    found = readings(SignalLossSpec().build(), states((11.0, 0.0, "connecting")))
+    assert readings(SignalLossSpec().build_lasting(), states((0.0, 0.0, "connecting"), (9.0, 0.0, "connecting"))) == []
+    found = readings(SignalLossSpec().build_lasting(), states((11.0, 0.0, "connecting")))
     assert [(reading.at_s, reading.bad) for reading in found] == [(0.0, True)]

@@ -29,8 +29,21 @@ def test_a_noise_floor_of_minus_78_dbfs_is_silence() -> None:
     assert incidents(EXACT, blocks(quieted(tone(5), 1.0, 4.0, 10 ** (-78 / 20)))) == [(1.0, 4.0)]
 
 
+@pytest.mark.parametrize("floor_dbfs", [-80, -73, -70])
+def test_a_short_noise_floor_into_which_the_sound_is_cut_off_is_silence(floor_dbfs: float) -> None:
+    assert incidents(EXACT, blocks(quieted(tone(5), 1.03, 1.57, 10 ** (floor_dbfs / 20)))) == [(1.03, 1.57)]
+
+
 def test_a_pause_in_speech_is_not_silence_though_it_is_as_quiet() -> None:
-    assert incidents(EXACT, blocks(quieted(tone(5), 1.0, 1.9, 10 ** (-76 / 20)))) == []
+    dark = quieted(np.zeros((2, 5 * RATE)), 0.0, 5.0, 10 ** (-62 / 20))
+    room = np.stack([np.convolve(channel, np.ones(40) / 40, "same") for channel in dark])
+    assert incidents(EXACT, blocks(quieted(tone(5), 1.0, 1.9) + room)) == []
+
+
+def test_a_noise_floor_that_the_sound_decays_into_is_a_pause() -> None:
+    t = np.arange(5 * RATE) / RATE
+    decaying = tone(5) * np.where(t < 1, 1, np.where(t < 1.9, np.exp(-np.maximum(t - 1, 0) * 30), 1))
+    assert incidents(EXACT, blocks(decaying + quieted(tone(5) * 0, 0, 5, 10 ** (-76 / 20)))) == []
 
 
 def test_quiet_music_is_not_silence() -> None:
@@ -49,7 +62,7 @@ def test_silence_to_the_end_closes_there() -> None:
 
 def test_a_level_between_the_thresholds_does_not_end_silence() -> None:
     samples = quieted(tone(4), 1.0, 3.0)
-    samples[:, 2 * RATE : 2 * RATE + 480] = 10 ** (-59 / 20)
+    samples[:, 2 * RATE : 2 * RATE + 480] = 10 ** (-56 / 20)
     assert incidents(EXACT, blocks(samples)) == [(1.0, 3.0)]
 
 

@@ -178,6 +178,17 @@ def test_the_next_owner_continues_a_running_hold():
     assert told(second.step("black", frames("XX", 3))) == [("opened", 0, None)]
 
 
+def test_the_next_owner_may_see_earlier_media_and_no_incident_ends_before_it_began():
+    first = book(rule())
+    first.step("black", frames("XXX", start=100))
+    for bits in ("." * 20, "XX" + "." * 20):
+        second = book(rule())
+        second.resume(first.state())
+        ((kind, closed),) = second.step("black", frames(bits, start=90))
+        assert kind is NoticeKind.CLOSED
+        assert closed.end_s >= closed.start_s
+
+
 def test_an_incident_has_the_same_id_whoever_finds_it():
     assert incident_id("s", "black", "", ORIGIN) == incident_id("s", "black", "", ORIGIN.astimezone())
     assert incident_id("s", "black", "", ORIGIN) != incident_id("s", "black", "", ORIGIN + timedelta(milliseconds=1))
@@ -246,3 +257,22 @@ def test_an_illegal_move_names_the_rule_and_both_phases():
     hold = Hold(rule())
     with pytest.raises(AssertionError, match="black: no move from quiet to clearing"):
         hold._move(Phase.CLEARING)
+
+
+def test_an_incident_of_a_detector_that_was_switched_off_closes_where_it_was_last_seen_bad():
+    first = book(rule("black"), rule("freeze"))
+    for name in ("black", "freeze"):
+        first.step(name, frames("XX"))
+    second = book(rule("freeze"))
+    ((kind, closed),) = second.resume(first.state())
+    assert (kind, closed.detector, closed.end_s) == (NoticeKind.CLOSED, "black", 2 * FRAME_S)
+    assert closed.end_utc == ORIGIN + timedelta(seconds=2 * FRAME_S)
+    assert [one.detector for one in second.open_incidents] == ["freeze"]
+
+
+def test_a_running_hold_goes_on_under_the_options_of_the_next_owner():
+    first = book(rule(raise_after_s=9.0))
+    assert first.step("black", frames("XXX")) == []
+    second = book(rule(raise_after_s=0.16))
+    assert second.resume(first.state()) == []
+    assert told(second.step("black", frames("X", 3))) == [("opened", 0, None)]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqa_ray.core.reading import TransportFault
-from vqa_ray.media.continuity import Break, ContinuityCheck, find_sync
+from vqa_ray.core.reading import Indicator, TransportFault
+from vqa_ray.media.breaks import Break
+from vqa_ray.media.continuity import ContinuityCheck, find_sync
 from vqa_ray.media.dating import FaultDating
 
 
@@ -79,14 +80,15 @@ def test_an_announced_discontinuity_null_packets_and_fields_without_payload_are_
         packet(256, 1, error=True),
         *run(256, 9, 13),
     ]
-    assert not check(packets).breaks
+    assert {item.indicator for item in check(packets).breaks} == {Indicator.TRANSPORT}
 
 
 def test_sync_is_found_again_behind_garbage_and_lost_packets_still_show():
     packets = run(256, 40)
     found = check([*packets[:15], b"garbage that is no packet", *packets[17:]])
     assert found.lost_sync == 1
-    assert [item.pid for item in found.breaks] == [256]
+    assert [item.indicator for item in found.breaks] == [Indicator.SYNC_LOSS, Indicator.CONTINUITY]
+    assert found.breaks[0] == Break(15 * 188, 0x1FFF, Indicator.SYNC_LOSS, 15 * 188 + 25)
 
 
 @pytest.mark.parametrize(("size", "at"), [(192, 4), (204, 0)])
@@ -131,7 +133,7 @@ def demux(dating: FaultDating, breaks: list[Break], pids: tuple[int, ...] = (256
     for n in range(40):
         for k, pid in enumerate(pids):
             track = dating.track(pid)
-            track.packets.append((n * 1000 + k * 100, n * 0.1, n * 0.1 + 0.1))
+            track.packets.append((n * 1000 + k * 100, n * 0.1, n * 0.1 + 0.1, n * 0.1))
             track.at_s = n * 0.1
             if waiting or dating.waiting or n * 0.1 >= dating.due_s:
                 out += dating.date(waiting)

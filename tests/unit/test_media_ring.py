@@ -69,3 +69,11 @@ def test_a_ring_of_no_bytes_holds_nothing():
     ring = PacketRing(0)
     add(ring, "video", 10, True, 0.0)
     assert len(ring) == 0
+
+
+def test_without_room_nothing_is_held():
+    ring = PacketRing(0)
+    for n in range(10):
+        add(ring, "video", 100, n % 5 == 0, n * 0.04)
+        add(ring, "audio", 10, True, n * 0.04)
+    assert (len(ring), ring.size_bytes, ring.entries()) == (0, 0, ())

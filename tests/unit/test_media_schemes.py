@@ -5,7 +5,7 @@ import pytest
 from vqa_ray.errors import ForbiddenProtocol, UnsupportedSource
 from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.playlist import targets
-from vqa_ray.media.schemes import PLUMBING, SCHEMES, libav_options, row_of, whitelist
+from vqa_ray.media.schemes import PLUMBING, SCHEMES, libav_options, row_of, serves_one, whitelist
 
 OPTIONS = SourceOptions()
 
@@ -27,6 +27,26 @@ def test_an_unknown_scheme_names_the_known_ones():
 def test_a_live_profile_never_opens_a_file_whatever_it_lists(url, protocols):
     with pytest.raises(ForbiddenProtocol):
         row_of(url, SourceOptions(protocols=protocols), live=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("udp://127.0.0.1:99999999", "is no address: Port out of range"),
+        ("http:/x", "names no host"),
+        ("rtmp://", "names no host"),
+        ("http://[::1/x", "is no address: Invalid IPv6"),
+        ("udp://239.1.1.1", "names no port"),
+    ],
+)
+def test_an_address_that_can_name_nothing_is_refused(url, why):
+    with pytest.raises(UnsupportedSource, match=why.replace("[", ".")):
+        row_of(url, OPTIONS, live=True)
+
+
+@pytest.mark.parametrize("url", ["udp://@239.1.1.1:1234", "udp://:5000", "http://${HOST}:${PORT}/x", "https://h/x"])
+def test_an_address_that_may_name_something_is_not(url):
+    assert row_of(url, OPTIONS, live=True)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +100,29 @@ def test_targets_of_playlists_and_manifests_are_found():
     dash = '<MPD><BaseURL> file:///v/ </BaseURL><SegmentTemplate media="$Number$.m4s" initialization="i.mp4"/></MPD>'
     assert targets(dash) == ["file:///v/", "$Number$.m4s", "i.mp4"]
     assert targets("something else") == []
+
+
+def test_a_live_stream_is_not_kept_waiting_while_its_rate_is_measured_and_a_file_is_looked_at_in_full():
+    assert int(libav_options("rtmp://h/a/b", OPTIONS, live=True)["fpsprobesize"]) < 20  # libav's own
+    assert "fpsprobesize" not in libav_options("/a.ts", OPTIONS, live=False)
+    mine = SourceOptions(options={"fpsprobesize": "20"})
+    assert libav_options("rtmp://h/a/b", mine, live=True)["fpsprobesize"] == "20"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "one"),
+    [
+        ("http://h/live.ts", {}, False),
+        ("rtsp://h/live", {}, False),
+        ("rtsp://h/live", {"single_client": True}, True),
+        ("udp://239.1.2.3:5000", {}, False),
+        ("udp://@239.1.2.3:5000", {}, False),
+        ("udp://127.0.0.1:5000", {}, True),
+        ("udp://0.0.0.0:5000", {"single_client": False}, False),
+        ("rtp://host.example:5000", {}, True),
+        ("rtmp://0.0.0.0/live/key", {"listen": True}, True),
+        ("udp://[::1", {}, True),
+    ],
+)
+def test_whether_a_source_serves_one_client_is_told_by_its_url_or_by_the_option(url, options, one):
+    assert serves_one(url, SourceOptions(**options)) is one

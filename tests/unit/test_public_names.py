@@ -9,6 +9,7 @@ import vqa_ray
 
 PUBLIC = [
     "ConfigError",
+    "Evaluation",
     "Fleet",
     "FleetSpec",
     "Incident",
@@ -21,15 +22,18 @@ PUBLIC = [
     "Severity",
     "SourceError",
     "StreamSpec",
+    "Sync",
     "VqaError",
     "__version__",
     "analyze",
     "errors",
+    "evaluate",
     "load_fleet",
     "parse_fleet",
     "profile_for",
     "read_incidents",
     "read_windows",
+    "sync",
 ]
 
 

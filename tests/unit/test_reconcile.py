@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.fleet_world import CAPACITY, NOW_S, World, analyzer, run, want
 from vqa_ray.core.reconcile import (
-    Action,
     Analyzer,
     Assign,
     Limits,
@@ -21,95 +21,7 @@ from vqa_ray.core.reconcile import (
     plan,
 )
 
-NOW_S = 100.0
-CAPACITY = 0.85
 LIMITS = Limits(minimum=0, maximum=4, capacity=CAPACITY)
-
-
-def want(name: str, share: float = 0.1, **more: object) -> Wanted:
-    return Wanted(**{"stream_id": name, "version": "v1", "share": share} | more)  # type: ignore[arg-type]
-
-
-def run(name: str, analyzer: str, epoch: int = 1, **more: object) -> Running:
-    values = {"stream_id": name, "analyzer": analyzer, "epoch": epoch, "version": "v1", "share": 0.1}
-    return Running(**values | more)  # type: ignore[arg-type]
-
-
-def analyzer(number: int, **more: object) -> Analyzer:
-    return Analyzer(**{"name": f"analyzer-{number}", "capacity": CAPACITY} | more)  # type: ignore[arg-type]
-
-
-class World:
-    """A fleet on which actions are carried out, all of them with success."""
-
-    def __init__(self, wanted: list[Wanted], analyzers: list[Analyzer], running: list[Running]) -> None:
-        self.wanted = wanted
-        self.analyzers = {a.name: a for a in analyzers}
-        self.running = running
-        self.epochs = Counter({r.stream_id: 0 for r in running})
-        for entry in running:
-            self.epochs[entry.stream_id] = max(self.epochs[entry.stream_id], entry.epoch)
-
-    def plan(self, limits: Limits, now_s: float = NOW_S) -> list[Action]:
-        return plan(self.wanted, list(self.analyzers.values()), self.running, now_s, limits)
-
-    def apply(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Release():
-                    self.running = [r for r in self.running if not _is(r, action)]
-                case StopAnalyzer():
-                    del self.analyzers[action.analyzer]
-                    self.running = [r for r in self.running if r.analyzer != action.analyzer]
-                case StartAnalyzer():
-                    assert action.analyzer not in self.analyzers
-                    started = Analyzer(name=action.analyzer, capacity=CAPACITY, phase=Phase.STARTING, soon=True)
-                    self.analyzers[action.analyzer] = started
-                case Assign():
-                    self._assign(action)
-
-    def _assign(self, action: Assign) -> None:
-        spec = next(w for w in self.wanted if w.stream_id == action.stream_id)
-        # lost entries go when the stream gets a place, as in the roster, which has one place a stream
-        self.running = [r for r in self.running if r.stream_id != action.stream_id or self.live(r)]
-        self.epochs[action.stream_id] += 1
-        entry = Running(
-            stream_id=spec.stream_id,
-            analyzer=action.analyzer,
-            epoch=self.epochs[action.stream_id],
-            version=spec.version,
-            share=spec.share,
-        )
-        self.running.append(entry)
-
-    def get_ready(self) -> None:
-        self.analyzers = {
-            n: msgspec.structs.replace(a, phase=Phase.READY, soon=False) for n, a in self.analyzers.items()
-        }
-
-    def settle(self, limits: Limits) -> None:
-        """Plans, acts and lets analyzers get ready until nothing is left to do: a few rounds at most."""
-        for _ in range(8):
-            self.get_ready()
-            if not (actions := self.plan(limits)):
-                return
-            self.apply(actions)
-        raise AssertionError("does not settle")
-
-    def live(self, entry: Running) -> bool:
-        return entry.lost is None and entry.analyzer in self.analyzers
-
-    def loads(self) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {name: [] for name in self.analyzers}
-        for entry in self.running:
-            if self.live(entry):
-                found[entry.analyzer].append(entry.share)
-        return found
-
-
-def _is(entry: Running, action: Release) -> bool:
-    return (entry.stream_id, entry.analyzer, entry.epoch) == (action.stream_id, action.analyzer, action.epoch)
-
 
 names = st.sampled_from([f"s{n}" for n in range(12)])
 shares = st.sampled_from([0.0, 0.03, 0.1, 0.3, 0.5, 0.84, 0.9, 1.5])
@@ -131,7 +43,7 @@ analyzer_lists = st.lists(
         Analyzer,
         name=st.sampled_from([f"analyzer-{n}" for n in range(6)]),
         capacity=st.just(CAPACITY),
-        phase=st.sampled_from([Phase.READY, Phase.READY, Phase.STARTING, Phase.SILENT]),
+        phase=st.sampled_from([Phase.READY, Phase.READY, Phase.STARTING, Phase.SILENT, Phase.DRAINING]),
         soon=st.booleans(),
         lease_until_s=st.sampled_from([NOW_S + 5, NOW_S + 5, NOW_S - 1]),
     ),
@@ -160,8 +72,11 @@ worlds = st.builds(World, wanteds, analyzer_lists, entries)
 
 @settings(deadline=None)
 @given(worlds, limits)
-def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(world: World, limits: Limits):
+def test_after_a_plan_is_carried_out_only_what_it_emptied_is_left_to_end(world: World, limits: Limits):
     world.apply(world.plan(limits))
+    rest = world.plan(limits)  # what a stream leaves behind comes with its release, which ends no analyzer
+    assert all(isinstance(action, StopAnalyzer) and action.reason is Reason.DRAINED for action in rest)
+    world.apply(rest)
     assert world.plan(limits) == []
 
 
@@ -299,6 +214,28 @@ def test_an_analyzer_with_a_stream_that_hangs_is_emptied_and_ended():
     ]
 
 
+def test_what_a_draining_analyzer_has_stays_until_another_is_ready_and_then_it_ends():
+    world = World([want("a")], [analyzer(0, phase=Phase.DRAINING)], [run("a", "analyzer-0")])
+    one = Limits(minimum=0, maximum=1, capacity=CAPACITY)
+    assert world.plan(one) == [StartAnalyzer("analyzer-1", Reason.NO_SEAT)]
+    world.apply(world.plan(one))
+    assert world.plan(one) == []
+    world.analyzers["analyzer-1"] = analyzer(1)
+    actions = world.plan(one)
+    assert actions == [Release("a", "analyzer-0", 1, Reason.DRAINED), Assign("a", "analyzer-1", Reason.DRAINED)]
+    world.apply(actions)
+    assert world.plan(one) == [StopAnalyzer("analyzer-0", Reason.DRAINED)]
+
+
+def test_a_draining_analyzer_gets_nothing_new_and_does_not_count():
+    world = World([want("a")], [analyzer(0, phase=Phase.DRAINING)], [])
+    limits = Limits(minimum=1, maximum=1, capacity=CAPACITY)
+    assert world.plan(limits) == [
+        StopAnalyzer("analyzer-0", Reason.DRAINED),
+        StartAnalyzer("analyzer-1", Reason.MINIMUM),
+    ]
+
+
 def test_a_stream_that_was_refused_is_not_offered_before_its_time():
     lost = run("a", "analyzer-0", lost=Reason.REFUSED)
     assert plan([want("a", not_before_s=NOW_S + 1)], [analyzer(0)], [lost], NOW_S, LIMITS) == []
@@ -328,3 +265,21 @@ def test_a_stream_that_crashed_more_often_than_can_be_chance_waits_for_an_analyz
     assert actions == [StartAnalyzer("analyzer-1", Reason.NO_SEAT)]
     two = [analyzer(0), analyzer(1)]
     assert plan(wanted, two, running, NOW_S, LIMITS) == [Assign("bad", "analyzer-1", Reason.DIED)]
+
+
+def test_an_analyzer_that_waited_long_enough_for_seats_elsewhere_ends_with_what_it_has():
+    full = analyzer(0, phase=Phase.DRAINING, leaves=Reason.RECYCLED, overdue=True)
+    one = Limits(minimum=0, maximum=1, capacity=CAPACITY)
+    assert plan([want("a")], [full], [run("a", "analyzer-0")], NOW_S, one) == [
+        Release("a", "analyzer-0", 1, Reason.RECYCLED),
+        StopAnalyzer("analyzer-0", Reason.RECYCLED),
+        StartAnalyzer("analyzer-1", Reason.NO_SEAT),
+    ]
+
+
+def test_what_leaves_for_its_memory_or_a_signal_says_so_to_its_streams():
+    full = analyzer(0, phase=Phase.DRAINING, leaves=Reason.ENDING)
+    assert plan([want("a")], [full, analyzer(1)], [run("a", "analyzer-0")], NOW_S, LIMITS) == [
+        Release("a", "analyzer-0", 1, Reason.ENDING),
+        Assign("a", "analyzer-1", Reason.ENDING),
+    ]

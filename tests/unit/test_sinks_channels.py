@@ -122,6 +122,15 @@ def test_a_closed_incident_is_the_same_alert_with_its_real_end():
     assert "lasted 2.500 s" in str(now["annotations"])
 
 
+def test_the_strip_of_stills_is_linked_in_the_alert_and_the_folder_in_the_event():
+    proved = msgspec.structs.replace(OPEN, evidence="https://vqa.example.com/date=2026-01-01/stream=a/1")
+    annotations = alert(proved, AlertmanagerSpec(url="http://am:9093"), NOW)["annotations"]
+    assert isinstance(annotations, dict)
+    assert annotations["evidence"] == "https://vqa.example.com/date=2026-01-01/stream=a/1/start.jpg"
+    notice = Notice(kind=NoticeKind.OPENED, incident=proved, noticed_utc=NOW)
+    assert msgspec.json.decode(cloud_event(notice))["data"]["incident"]["evidence"] == proved.evidence
+
+
 def test_a_label_without_a_value_is_left_out_and_own_labels_win():
     incident = msgspec.structs.replace(OPEN, part="", labels={"detector": "mine", "none": "", "1st": "x"})
     labels = alert(incident, AlertmanagerSpec(url="http://am:9093"), NOW)["labels"]

@@ -1,9 +1,11 @@
 """The Parquet store: layout, whole files, retries, bounds, compaction, readers."""
 
 import logging
+import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -149,7 +151,10 @@ def test_other_readers_of_hive_partitions_see_the_same_rows(store, tmp_path):
 
 
 def test_an_incident_comes_back_as_it_was(store, tmp_path):
-    told = [incident(1), incident(2, start_pts_s=None, labels={}, part="FR", severity=Severity.INFO)]
+    told = [
+        incident(1, evidence="/store/evidence/date=2020-03-01/stream=news/id-1"),
+        incident(2, start_pts_s=None, labels={}, part="FR", severity=Severity.INFO),
+    ]
     for one in told:
         store.add_incident(one, epoch=1)
     store.flush()
@@ -539,6 +544,31 @@ def test_two_compactors_at_once_lose_and_double_nothing(store, tmp_path, monkeyp
     compact(store)
     assert seconds(str(tmp_path)) == [0.0, 1.0, 2.0]
     assert len(files(tmp_path)) == 1
+
+
+def compact_at(uri: str, when_s: float) -> int:
+    """Runs in a process of its own."""
+    store = ResultStore(uri, writer="other")
+    time.sleep(max(0.0, when_s - time.time()))
+    done = compact(store, grace_s=60.0)
+    store.close()
+    return done.merged
+
+
+def test_two_processes_that_compact_at_once_lose_and_double_nothing(store, tmp_path):
+    for second in range(40):
+        store.add_windows([window(second)])
+        store.add_incident(incident(second), epoch=1)
+        store.flush()
+    uri = str(tmp_path)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as both:
+        merged = list(both.map(compact_at, [uri] * 2, [time.time() + 2.5] * 2))
+    assert max(merged) == 80
+    assert seconds(uri) == [float(n) for n in range(40)]
+    assert len(read_incidents(uri)) == 40
+    compact(store)
+    assert len(files(tmp_path)) == 2
+    assert seconds(uri) == [float(n) for n in range(40)]
 
 
 def test_a_reader_starts_anew_when_files_vanish_under_its_hands(store, tmp_path, monkeypatch):

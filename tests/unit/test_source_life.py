@@ -53,6 +53,28 @@ def test_it_is_parked_after_being_down_for_long_and_not_before():
     assert lived(*events, (Event.RETRY_DUE, 61.0), (Event.FAILED, 62.0), options=options).state is State.PARKED
 
 
+def test_an_error_of_our_own_says_nothing_of_the_source_until_it_is_seen_again():
+    faulty = lived((Event.PACKET, 1), (Event.FAULTED, 2))
+    assert (faulty.state, faulty.down, faulty.unknown) == (State.FAULTY, False, True)
+    again = faulty.after(Event.RETRY_DUE, 3, OPTIONS)
+    assert (again.state, again.down, again.unknown) == (State.CONNECTING, False, True)
+    assert not again.after(Event.PACKET, 4, OPTIONS).unknown
+    assert again.after(Event.FAILED, 4, OPTIONS).down
+
+
+def test_errors_of_our_own_are_tried_again_later_each_time_and_never_park_the_source():
+    options = ReconnectOptions(first_delay_s=0.5, max_delay_s=8.0, park_after_s=1)
+    life, now_s, delays = Life(), 0.0, []
+    for _ in range(6):
+        life = life.after(Event.PACKET, now_s, options).after(Event.FAULTED, now_s + 1, options, draw=1.0)
+        delays.append(life.retry_at_s - life.since_s)
+        now_s = life.retry_at_s
+        life = life.after(Event.RETRY_DUE, now_s, options)
+    assert delays == [0.5, 1, 2, 4, 8, 8]
+    stable = life.after(Event.PACKET, now_s, options).after(Event.FAULTED, now_s + 10, options)
+    assert stable.faults == 1
+
+
 def test_a_move_that_the_table_does_not_hold_names_state_and_event():
     with pytest.raises(ValueError, match="backing_off cannot take the event packet"):
         lived((Event.FAILED, 1), (Event.PACKET, 2))
@@ -70,7 +92,13 @@ def test_any_legal_story_keeps_its_promises(story, draw):
             assert now_s < life.retry_at_s or event is Event.SILENT
             assert life.retry_at_s - life.since_s <= OPTIONS.max_delay_s
             assert life.down
+        if life.state is State.FAULTY:
+            assert life.unknown
+            assert now_s < life.retry_at_s or event is Event.SILENT
+        if life.unknown:
+            assert not life.down
         if life.state is State.LIVE:
+            assert not life.unknown
             assert life.down_since_s is None
             assert not life.down
         if life.state is State.STOPPED:

@@ -35,14 +35,20 @@ class Scene:
     def __init__(self) -> None:
         self.link = Link()
         self.delivered: list[tuple[str, float]] = []
+        self.ours = True
         self.taken: list[str] = []
         self.teller = Teller(
             self.link,
-            deliver=lambda notice: self.delivered.append((notice.key, time.monotonic())),
+            deliver=self.deliver,
             taken=lambda told: self.taken.append(told.notice.key),
             patience_s=PATIENCE_S,
         )
         self.teller.start()
+
+    def deliver(self, told: Told) -> bool:
+        if self.ours:
+            self.delivered.append((told.notice.key, time.monotonic()))
+        return self.ours
 
     def put(self, name: str, stream: str = "s") -> float:
         now = datetime.now(UTC)
@@ -120,3 +126,14 @@ def test_stopping_delivers_what_nobody_acknowledges(scene: Scene):
     scene.put("a")
     assert scene.teller.stop(2.0)
     assert [key for key, _ in scene.delivered] == ["a:opened"]
+
+
+def test_what_is_not_ours_to_deliver_is_handed_over_as_not_delivered(scene: Scene):
+    scene.link.reachable = False
+    scene.ours = False
+    scene.put("a")
+    time.sleep(2 * PATIENCE_S)
+    scene.link.reachable = True
+    scene.until(1, scene.link.handed)
+    assert [(h.told.notice.key, h.delivered) for h in scene.link.handed] == [("a:opened", False)]
+    assert scene.delivered == []

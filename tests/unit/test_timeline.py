@@ -36,6 +36,29 @@ def test_a_live_connection_begins_when_it_was_made_and_a_bit_later_if_so():
     assert timeline.place(0, "video", 5000.0, 5000.0, 0.04).at_s == approx(101.5)
 
 
+def test_media_that_had_gathered_before_we_connected_is_older_but_never_before_what_was_seen_already():
+    for floor_s, expected_s in ((None, 91.0), (80.0, 91.0), (95.0, 95.0)):
+        timeline = Timeline()
+        timeline.connect(100.0, floor_s)
+        timeline.anchor(None, late_s=-9.0)
+        assert timeline.place(0, "video", 5000.0, 5000.0, 0.04).at_s == approx(expected_s)
+
+
+@pytest.mark.parametrize(
+    ("pts_s", "expected_s"),
+    [
+        (5000.0, 99.0),  # what the last owner called 99 s; it came in a burst
+        (5006.0, 100.0),  # 5 s off: another count, that begins when we connected
+    ],
+)
+def test_timestamps_that_go_on_from_another_owner_keep_its_times(pts_s: float, expected_s: float):
+    timeline = line(100.0)
+    timeline.expect(4901.0)
+    timeline.anchor(None, late_s=0.0)
+    assert timeline.place(0, "video", pts_s, pts_s, 0.04).at_s == approx(expected_s)
+    assert timeline.pts_minus_at_s == approx(pts_s - expected_s)
+
+
 def test_a_new_connection_bridges_nothing():
     timeline = line()
     steady(timeline, 1000.0, 5)
@@ -99,11 +122,37 @@ def test_jumps_are_taken_out_whatever_their_size(jumps, run):
             raw, expected = raw + step, expected + step
 
 
+@pytest.mark.parametrize(("step_s", "at_s"), [(-0.4, 2.0), (0.6, 2.6)], ids=["back", "forward"])
+def test_tracks_of_an_rtp_session_are_put_in_step_once_without_a_fault(step_s, at_s):
+    timeline = line()
+    timeline.anchor(None, aligning=True)
+    steady(timeline, 0.0, 100, 0.02, kind="audio")
+    placed = timeline.place(0, "audio", None, 2.0 + step_s, 0.02)
+    assert (placed.continuity, placed.at_s) == (Continuity.STEADY, approx(at_s))
+    steady(timeline, 2.02 + step_s, 50, 0.02, kind="audio")
+    assert timeline.place(0, "audio", None, 2.0, 0.02).continuity is Continuity.JUMP
+
+
+@pytest.mark.parametrize(("began_s", "step_s"), [(20.0, -0.4), (2.0, -5.0)], ids=["late", "far"])
+def test_a_jump_of_an_rtp_session_that_no_sender_report_explains_is_one(began_s, step_s):
+    timeline = line()
+    timeline.anchor(None, aligning=True)
+    steady(timeline, 0.0, round(began_s / 0.02), 0.02, kind="audio")
+    assert timeline.place(0, "audio", None, began_s + step_s, 0.02).continuity is Continuity.JUMP
+
+
 def test_a_short_gap_is_kept_as_time():
     timeline = line()
     steady(timeline, 0.0, 50)
     placed = timeline.place(0, "video", 4.0, 4.0, 0.04)
     assert (placed.continuity, placed.gap_s, placed.at_s) == (Continuity.GAP, approx(2.0), approx(4.0))
+
+
+def test_less_than_half_a_second_is_a_gap_too():
+    timeline = line()
+    steady(timeline, 0.0, 50)
+    placed = timeline.place(0, "video", 2.4, 2.4, 0.04)
+    assert (placed.continuity, placed.gap_s) == (Continuity.GAP, approx(0.4))
 
 
 def test_a_lost_frame_or_two_is_no_gap():
@@ -203,3 +252,31 @@ def test_the_raw_timestamp_can_be_got_back():
     assert timeline.pts_minus_at_s is None
     placed = timeline.place(0, "video", 1000.0, 1000.0, 0.04)
     assert placed.at_s + timeline.pts_minus_at_s == approx(1000.0)
+
+
+@given(st.lists(st.integers(-2_000_000, 2_000_000), min_size=1, max_size=40))
+def test_pictures_never_go_back_whatever_their_timestamps_say(damage):
+    timeline = line()
+    steady(timeline, 0.0, 10)
+    times = []
+    for n, error in enumerate(damage, start=10):
+        timeline.place(0, "video", n * 0.04, n * 0.04, 0.04)
+        times.append(timeline.at("video", n * 0.04 + (error / 90 if n % 3 == 0 else 0.0)))
+    assert times == sorted(times)
+
+
+def test_a_damaged_timestamp_far_ahead_is_not_believed_and_the_next_picture_is_at_its_own_time():
+    timeline = line()
+    timeline.anchor(0.0)
+    times = []
+    for n in range(20):
+        timeline.place(0, "video", n * 0.04 - 0.08, n * 0.04, 0.04)
+        times.append(timeline.at("video", n * 0.04 + (23_861.0 if n == 12 else 0.0)))
+    assert times == approx([n * 0.04 for n in range(20)])
+
+
+def test_a_slow_picture_may_be_reordered_by_many_of_its_own_lengths():
+    timeline = line()
+    for n in range(20):
+        timeline.place(0, "video", n * 1.0, n * 1.0 + 4.0, 1.0)
+        assert timeline.at("video", n * 1.0 + 4.0) == approx(n * 1.0)
