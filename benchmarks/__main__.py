@@ -8,7 +8,14 @@ BENCHMARKS: dict[str, str] = {
     "cost": "CPU and memory of the pipeline over decoding alone, and FFmpeg's filters beside it.",
     "density": "Live streams that two cores hold, analysed and decoded only.",
     "latency": "From the first bad frame arriving to the webhook received.",
+    "architectures": "The same detectors in one process, on Ray in two ways, and as serverless steps: dollars.",
     "accuracy": "What is found of labelled defects, and false alarms on clean files.",
+    "scale": "Planning for thousands of streams, and the beats of hundreds of analyzers.",
+    "failover": "Until every stream of a killed analyzer or node is analysed again; the supervisor killed.",
+    "chaos": "Random kills while live streams have scripted faults: none lost, none told twice.",
+    "autoscale": "Ray's autoscaler brings machines for waiting analyzers, and takes drained ones away.",
+    "evidence": "CPU and memory of proof of incidents, and frames lost when a hundred open at once.",
+    "avsync": "Marker and reference sync against known offsets, and drift.",
 }
 
 

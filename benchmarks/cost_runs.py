@@ -31,7 +31,7 @@ def decode(path: str) -> Cost:
 
 
 def pipeline(path: str, only: list[str] | None = None) -> Cost:
-    """All of `vqa_ray.analyze` with the live profile, windows included; only: these detectors alone."""
+    """All of `vqa_ray.analyze` with the live profile, windows included; only: these of its detectors."""
     profile = LIVE if only is None else LIVE.only(tuple(only))
     with _measured() as cost:
         rows = _analyze(path, profile)
@@ -53,21 +53,26 @@ def read(path: str, small: bool = False) -> Cost:
                             frames += 1
                             if small:
                                 item.small  # noqa: B018  made when asked for
+                        del item
             except EndOfMedia:
                 pass
     cost["frames"] = frames
     return cost
 
 
-def ffmpeg_filters(path: str) -> Cost:
-    """Decoding, and FFmpeg's blackdetect, freezedetect and silencedetect on each frame, all with their defaults."""
+def ffmpeg_filters(path: str, everything: bool = False) -> Cost:
+    """Decoding, and FFmpeg's blackdetect, freezedetect and silencedetect on each frame, all with their defaults.
+
+    everything: and blockdetect, blurdetect and ebur128, which measure what more of our detectors do.
+    """
+    more, louder = (["blockdetect", "blurdetect"], ["ebur128"]) if everything else ([], [])
     frames = 0
     with _measured() as cost, av.open(path) as container:
         video, audio = _tracks(container)
         seen, heard = Graph(), Graph()  # a graph is freed with its last reference, filters in use or not
         seen.threads = heard.threads = 1
-        pictures = _chain(seen, seen.add_buffer(template=video), ["blackdetect", "freezedetect"], "buffersink")
-        sound = _chain(heard, heard.add_abuffer(template=audio), ["silencedetect"], "abuffersink")
+        pictures = _chain(seen, seen.add_buffer(template=video), ["blackdetect", "freezedetect", *more], "buffersink")
+        sound = _chain(heard, heard.add_abuffer(template=audio), ["silencedetect", *louder], "abuffersink")
         for packet in container.demux(video, audio):
             push, pull = pictures if packet.stream is video else sound
             for frame in packet.decode():

@@ -143,8 +143,8 @@ def _watch(
             "benchmarks.latency_runs:watch", urls=urls, webhook=webhook, raise_after_s=RAISE_AFTER_S
         ) as analyzer:  # fmt: skip
             time.sleep(seconds + 1.0)
-            sent_s = sender.finish()["sent_s"]
             coverage = analyzer.finish()["coverage"]
+            sent_s = sender.finish()["sent_s"]
     expected = [
         Expected(sent_s[name][first_bad(reel, fault).chunk], name, fault.kind.value)
         for name in urls

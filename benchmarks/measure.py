@@ -92,6 +92,17 @@ class Child:
         self.ready = json.loads(line)
         return self.ready
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
+    def say(self, line: str) -> None:
+        """Give it a line on its stdin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
     def finish(self, timeout_s: float = 30.0) -> Any:
         """Tell it to end; what it returns."""
         out, _ = self._process.communicate(timeout=timeout_s)
@@ -158,7 +169,7 @@ def table(title: str, *columns: str) -> Table:
     """An empty table; the first column is left-aligned, the others are figures."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right")
+        made.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     return made
 
 
