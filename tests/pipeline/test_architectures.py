@@ -128,9 +128,11 @@ def test_the_emulator_is_asked_for_every_object_state_and_message(clip):
     assert 0 < states <= seconds * functions
     # one function reads sound, two read packets, and each its state but of the last second
     assert 1 <= 3 * seconds + states - asked["s3 GET others"] <= functions
-    alone, _, _ = one_process.timed(clip, stages.profile())
+    alone, latency_s, _ = one_process.timed(clip, stages.profile())
     assert sorted(map(tuple, done.told)) == sorted(alone)
     assert asked["sns Publish"] == 2 * len(alone)  # opened, closed
     assert 0.0 < done.hand_over_share < 1.0
     assert all(sum(call.rounds.values()) == call.trips for call in done.calls)
-    assert len(done.latency_s) == done.frames == round(reel.SHORTEST_S * 25) - 1
+    # the lost packets may be all there was of a picture
+    assert len(done.latency_s) == done.frames == len(latency_s)
+    assert 0.95 * reel.SHORTEST_S * 25 < done.frames <= reel.SHORTEST_S * 25
