@@ -17,7 +17,7 @@ from vqa_ray.pipeline.worker import StreamReport, Told, Worker
 FPS = 25
 BLACK_S = 3.0
 DOWN_S = 3.0
-SETTLE_S = 40.0  # at most: nginx begins with what it had packed before it was killed, RTSP shifts a track at its first report
+SETTLE_S = 40.0  # at most; nginx begins with what it had packed, RTSP shifts a track at its first report
 
 
 class Story(msgspec.Struct, kw_only=True):
@@ -82,15 +82,15 @@ class Story(msgspec.Struct, kw_only=True):
 
     def full_again(self, stream: str, from_s: float) -> bool:
         """Whether two seconds in a row, later than this, hold each picture and all sound."""
-        full = {second for second in self.counts(stream, "null") if second > from_s and self._full(stream, second)}
+        full = {second for second in self._full(stream) if second > from_s}
         return any(second + 1 in full for second in full)
 
     def _are_full(self, stream: str, seconds: list[int]) -> None:
-        assert [second for second in seconds if not self._full(stream, second)] == [], self._shown(stream)
+        assert set(seconds) <= self._full(stream), self._shown(stream)
 
-    def _full(self, stream: str, second: int) -> bool:
+    def _full(self, stream: str) -> set[int]:
         pictures, sound = self.counts(stream, "null"), self.counts(stream, "silence")
-        return pictures.get(second) == FPS and 9 <= sound.get(second, 0) <= 11
+        return {second for second, count in pictures.items() if count == FPS and 9 <= sound.get(second, 0) <= 11}
 
     def _shown(self, stream: str) -> str:
         """What a failed test prints."""
@@ -117,7 +117,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
     """Gives up quietly: the tests say which stream lacks what."""
     deadline_s = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < deadline_s:
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def watched(

@@ -108,7 +108,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     url: a file or any live input; `${NAME}` in it is taken from the environment when it is opened.
     profile: None takes the fleet's, or else `live` for a live input and `qc` for a file.
     labels: copied into incidents and alerts; streams with the same label `apart` are watched on different machines.
-    priority: the higher is placed first when room is short, and (as of its next start) loses frames last when time is.
+    priority: the higher is placed first when room is short, and loses frames last when time is.
     paused: it stays declared, but nobody watches it.
     """
 

@@ -78,6 +78,10 @@ class FakeWorker:
             before.stop()
         self._runs[stream.id] = _Run(self, stream, epoch, snapshot)
 
+    def prioritise(self, stream_id: str, priority: int) -> None:
+        if run := self._runs.get(stream_id):
+            run.priority = priority
+
     def release(self, stream_id: str, epoch: int, timeout_s: float = 5.0) -> bytes | None:
         run = self._runs.get(stream_id)
         if run is None or run.epoch != epoch:
@@ -100,6 +104,7 @@ class FakeWorker:
 class _Run:
     def __init__(self, worker: FakeWorker, stream: StreamSpec, epoch: int, snapshot: bytes | None) -> None:
         self.stream = stream
+        self.priority = stream.priority
         self.epoch = epoch
         self._worker = worker
         self._folder = Path(stream.labels["folder"])
@@ -131,6 +136,7 @@ class _Run:
             tier="all",
             open_incidents=int(bool(self.incident)),
             reconnects=0,
+            priority=self.priority,
             snapshot=self.snapshot(),
         )
 

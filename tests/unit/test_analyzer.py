@@ -32,6 +32,7 @@ class PlayedSupervisor:
         self.ended: list[Ended] = []
         self.incarnation = "one"
         self.known = True
+        self.priorities: dict[str, int] = {}
         self.error: Exception | None = None
         self.tell_error: Exception | None = None
         self.hold = threading.Event()
@@ -41,7 +42,9 @@ class PlayedSupervisor:
         if self.error is not None:
             raise self.error
         self.beats.append(beat)
-        return BeatReply(supervisor=self.incarnation, ended=tuple(self.ended), known=self.known)
+        return BeatReply(
+            supervisor=self.incarnation, ended=tuple(self.ended), known=self.known, priorities=self.priorities
+        )
 
     def tell(self, handed: Sequence[Handed], timeout_s: float) -> None:
         if not self.hold.wait(timeout_s):
@@ -101,6 +104,16 @@ def test_an_inventory_lists_a_stream_in_each_beat_after_the_one_that_assign_name
     assert all({h.report.stream_id for h in beat.held} == {"s"} for beat in after)
     assert after[-1].held[0].version == "v1"
     assert analyzer.hello().name == "analyzer-0"
+
+
+def test_another_priority_reaches_the_stream_without_interrupting_it(
+    analyzer: Analyzer, supervisor: PlayedSupervisor, tmp_path: Path
+):
+    give(analyzer, tmp_path)
+    until(lambda: supervisor.streams() == {"s"})
+    supervisor.priorities = {"s": 7, "another": 3}
+    until(lambda: supervisor.beats[-1].held[0].report.priority == 7)
+    assert supervisor.beats[-1].held[0].report.epoch == 1
 
 
 def test_an_older_epoch_is_refused_and_the_newer_goes_on(analyzer: Analyzer, tmp_path: Path):

@@ -34,10 +34,13 @@ def test_a_changed_profile_changes_its_streams():
     assert all(line.startswith("detectors.black") for line in result.details["a"])
 
 
-def test_secrets_and_priorities_are_not_shown():
+def test_secrets_are_not_shown():
     before, after = (fleet({"id": "a", "url": f"http://u:{word}@h/a"}) for word in ("hunter2", "swordfish"))
     assert changes.between(before, after).details == {"a": ("url: http://u:***@h/a, in what is hidden",)}
-    assert changes.between(fleet(one("a")), fleet(one("a", priority=5))).changed == ()
+
+
+def test_another_priority_is_a_change():
+    assert changes.between(fleet(one("a")), fleet(one("a", priority=5))).details == {"a": ("priority: 0 → 5",)}
 
 
 def test_a_fleet_that_is_wrong_is_refused():

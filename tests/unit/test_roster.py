@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from vqa_ray.cluster.messages import Beat, ClusterOptions, Held, Hello
+from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Held, Hello
 from vqa_ray.cluster.roster import BARE_BYTES, EMPTIED_WITHIN_S, SETTLED_AFTER_S, Roster
 from vqa_ray.config import LIVE, StreamSpec
 from vqa_ray.core.demand import UNKNOWN_SHARE, Shape, expected_bytes, expected_share
@@ -40,10 +40,10 @@ def report(made: Roster, stream_id: str, **more: object) -> StreamReport:
     return StreamReport(stream_id=stream_id, epoch=made.places[stream_id].epoch, **values | more)  # type: ignore[arg-type]
 
 
-def beat(made: Roster, n: int, *reports: StreamReport, rss_bytes: int = 200 * MB, now_s: float = 0.0) -> None:
+def beat(made: Roster, n: int, *reports: StreamReport, rss_bytes: int = 200 * MB, now_s: float = 0.0) -> BeatReply:
     number = made.members[f"analyzer-{n}"].number + 1
     held = tuple(Held(report=one, version="v1") for one in reports)
-    made.beat(Beat(hello=hello(n), number=number, held=held, load=0.5, rss_bytes=rss_bytes), now_s)
+    return made.beat(Beat(hello=hello(n), number=number, held=held, load=0.5, rss_bytes=rss_bytes), now_s)
 
 
 def test_before_it_is_measured_a_stream_is_reckoned_by_its_picture():
@@ -185,6 +185,18 @@ def test_applying_the_fleet_again_unparks_nothing_but_a_change_of_the_stream_doe
     assert made.parked
     made.want({"bad": (spec, LIVE, "v2")})
     assert not made.parked
+
+
+def test_the_answer_to_a_beat_names_streams_that_have_another_priority_now():
+    made = roster("a", "b")
+    give(made, "a", 0)
+    give(made, "b", 0)
+    assert beat(made, 0, report(made, "a"), report(made, "b")).priorities == {}
+    made.want(
+        {s: (StreamSpec(id=s, url=f"http://127.0.0.1:9/{s}", priority=n), LIVE, "v1") for n, s in enumerate("ab")}
+    )
+    assert beat(made, 0, report(made, "a"), report(made, "b")).priorities == {"b": 1}
+    assert beat(made, 0, report(made, "a"), report(made, "b", priority=1)).priorities == {}
 
 
 def test_places_are_found_by_their_analyzer_whatever_became_of_them():

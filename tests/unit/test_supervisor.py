@@ -407,7 +407,9 @@ def test_a_new_priority_is_no_reason_to_interrupt_a_stream(play: Play):
     async def scene(stage: Stage) -> None:
         await stage.watch("a")
         result = await stage.supervisor.apply(fleet("a", priority=5))
-        assert result.changed == ()
+        assert result.details == {"a": ("priority: 0 → 5",)}
+        with pytest.raises(TimeoutError):
+            await stage.until(lambda: len(stage.port.assigned) > 1, timeout_s=0.5)
 
     play(scene)
 

@@ -108,3 +108,16 @@ def test_the_streams_of_a_process_measure_its_time_and_share_one_triage():
         worker.join()
     assert (vip.tier, extra.tier) == (Tier.ALL, Tier.KEY)
     assert vip.lag_s > 1.0
+
+
+def test_priorities_change_while_streams_run():
+    overload = Overload(cpu_s=lambda: 0.0)
+    first, second = overload.join(0, 0.0), overload.join(0, 0.0)
+    first.prioritise(1)
+    now_s, behind_s = 0.0, 0.1
+    for _ in range(4):
+        now_s, behind_s = now_s + METER_S, behind_s + 0.5
+        first.step(behind_s, now_s)
+        second.step(behind_s, now_s)
+    assert first.tier is Tier.ALL
+    assert second.tier is not Tier.ALL

@@ -271,6 +271,8 @@ class Analyzer:
                 sent = {h.report.stream_id: h.report.snapshot for h in beat.held}
                 self._known.update({s: snapshot for s, snapshot in sent.items() if snapshot is not None})
         self._give_up(over)
+        for stream_id, priority in reply.priorities.items():
+            self._worker.prioritise(stream_id, priority)
 
     def _beat(self) -> Beat:
         """What is held, now. A snapshot goes along when it has changed, and all it says is journaled.

@@ -79,7 +79,7 @@ def _whole(fleet: FleetSpec, stream: StreamSpec) -> dict[str, str]:
     except ConfigError as error:
         raise ConfigError(str(error)) from None
     plain = msgspec.to_builtins(profile, enc_hook=enc_hook)
-    own = {name: msgspec.to_builtins(getattr(stream, name)) for name in ("url", "labels", "paused")}
+    own = {name: msgspec.to_builtins(getattr(stream, name)) for name in ("url", "labels", "paused", "priority")}
     return dict(_flat({**own, **plain, "profile": plain.pop("name")}))
 
 

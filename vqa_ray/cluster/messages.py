@@ -121,11 +121,13 @@ class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
     """The supervisor's answer: leases of all that is not in `ended` are renewed.
 
     supervisor: its incarnation; when it changes, snapshots are sent anew. known: False asks the analyzer to end.
+    priorities: of streams that have another one now, by id.
     """
 
     supervisor: str
     ended: tuple[Ended, ...] = ()
     known: bool = True
+    priorities: dict[str, int] = {}
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ No Ray, no disk, no clock: facts come in as calls with the time, `views` go to `
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -308,7 +308,17 @@ class Roster:
         ended = [self._held(member, held.report, held.version, now_s) for held in beat.held]
         self._weigh(member, beat)
         self._missing(member, {held.report.stream_id for held in beat.held}, beat.number)
-        return BeatReply(supervisor=self.incarnation, ended=tuple(e for e in ended if e is not None))
+        return BeatReply(
+            supervisor=self.incarnation,
+            ended=tuple(e for e in ended if e is not None),
+            priorities=dict(self._other_priorities(beat)),
+        )
+
+    def _other_priorities(self, beat: Beat) -> Iterator[tuple[str, int]]:
+        for held in beat.held:
+            wanted = self.streams.get(held.report.stream_id)
+            if wanted is not None and wanted.spec.priority != held.report.priority:
+                yield held.report.stream_id, wanted.spec.priority
 
     def _held(self, member: Member, report: StreamReport, version: str, now_s: float) -> Ended | None:
         """One stream of an inventory: note it, adopt it, or have it ended."""

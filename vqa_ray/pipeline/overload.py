@@ -31,6 +31,11 @@ class Overload:
             self._measure(now_s)
             return self._triage.step(ladder.member, behind_s, now_s, self._busy_share, slack_s=slack_s)
 
+    def prioritise(self, ladder: "SharedLadder", priority: int) -> None:
+        """Another priority from now on."""
+        with self._lock:
+            ladder.member.priority = priority
+
     def _measure(self, now_s: float) -> None:
         span_s = now_s - self._measured_s
         if span_s >= METER_S:
@@ -59,6 +64,10 @@ class SharedLadder:
     def step(self, behind_s: float, now_s: float, *, slack_s: float = 0.0) -> Tier:
         """The rung from now on; see `Ladder.step`."""
         return self._overload.step(self, behind_s, now_s, slack_s)
+
+    def prioritise(self, priority: int) -> None:
+        """Another priority from now on."""
+        self._overload.prioritise(self, priority)
 
 
 HERE = Overload()

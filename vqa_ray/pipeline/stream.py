@@ -83,7 +83,7 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     cpu_share: CPU seconds of the stream's thread a second of wall time, over the last few seconds.
     coverage: share of frames analysed since the stream began here; lag_s: how far analysis is behind arrival.
     faults: how often our own pipeline failed in it, which is not the source's doing. health: see `core.health`.
-    frames_came, frames_analysed: the counts behind `coverage`.
+    frames_came, frames_analysed: the counts behind `coverage`. priority: by which it is spared when time is short.
     """
 
     stream_id: str
@@ -102,6 +102,7 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     health: float = WHOLE
     frames_came: int = 0
     frames_analysed: int = 0
+    priority: int = 0
     stuck: bool = False
     connected_once: bool = False  # a frame was analysed here
     shape: Shape | None = None  # of its picture, once it is known
@@ -176,7 +177,8 @@ class StreamRun:
         self.life = Life(since_s=monotonic())
         self._connection: Connection | None = None
         self._playlists: LiveWatch | None = None  # from the first connection on, if it is live HLS or DASH
-        self._ladder = overload.HERE.join(stream.priority, monotonic())
+        self._priority = stream.priority
+        self._ladder = overload.HERE.join(self._priority, monotonic())
         self._progress = _Progress(monotonic())
         self._fault: Exception | None = None  # of the watchdog's look
         self._shape: Shape | None = None
@@ -246,6 +248,12 @@ class StreamRun:
                 log.exception("stream %s: the watchdog's look failed", self.stream.id)
                 self._fault = error  # the stream's thread takes it from here, at its next packet
 
+    def prioritise(self, priority: int) -> None:
+        """From now on: who loses frames first when time is short."""
+        with self._lock:
+            self._priority = priority
+            self._ladder.prioritise(priority)
+
     def report(self) -> StreamReport:
         """How the stream is now; snapshot included."""
         now_s = self._monotonic()
@@ -268,6 +276,7 @@ class StreamRun:
                 faults=progress.faults,
                 lag_s=self._ladder.lag_s,
                 health=self.analysis.book.health.at(progress.until_s or 0.0),
+                priority=self._priority,
                 stuck=self._stuck(now_s),
                 connected_once=progress.frames > 0,
                 shape=self._shape,
@@ -327,7 +336,7 @@ class StreamRun:
                     witness.connected(connection.tape)
                 self._progress.connected(self._monotonic(), connection.info.format)
                 # another connection, another delay on the way, and it begins with all frames
-                self._ladder = overload.HERE.join(self.stream.priority, self._monotonic())
+                self._ladder = overload.HERE.join(self._priority, self._monotonic())
             self._read_all(connection)
         except EndOfMedia:
             self._ended()

@@ -141,6 +141,13 @@ class Worker:
             log.error("stream %s: its thread did not end within %.1f s", stream_id, timeout_s)
         return run.snapshot()
 
+    def prioritise(self, stream_id: str, priority: int) -> None:
+        """Another priority for a stream from now on, without interrupting it; nothing where it is not here."""
+        with self._lock:
+            run = self._runs.get(stream_id)
+        if run is not None:
+            run.prioritise(priority)
+
     def still(self, stream_id: str) -> Still | None:
         """The stream's newest small picture; None where there is none."""
         with self._lock:
