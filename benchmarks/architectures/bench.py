@@ -42,16 +42,18 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is measured."""
+    """How much is measured. rounds: of ray-actor and a monolith at once, since load changes a CPU second."""
 
     subjects: tuple[Subject, ...]
     variants: tuple[Variant, ...]
+    rounds: int
 
 
-SHORT = Plan(subjects=(Subject(clip=clips.sd(reel.SHORTEST_S), longer_s=40),), variants=(PLAIN, GROUPED))
+SHORT = Plan(subjects=(Subject(clip=clips.sd(reel.SHORTEST_S), longer_s=40),), variants=(PLAIN, GROUPED), rounds=3)
 FULL = Plan(
     subjects=(Subject(clip=clips.sd(20), longer_s=60), Subject(clip=clips.hd(10), longer_s=30)),
     variants=(PLAIN, JPEG, SMALL, TOGETHER, GROUPED),
+    rounds=7,
 )
 
 
@@ -99,7 +101,9 @@ def run(plan: Plan, console: Console, listed: prices.Prices) -> list[Report]:
             longer = reel.make(msgspec.structs.replace(spec, seconds=subject.longer_s))
         with console.status(spec.name) as status:
             given = {"path": str(clip), "stream_s": spec.seconds, "timeout_s": WITHIN_S}
-            outcomes = measure(plan, given, {"longer": str(longer), "longer_s": subject.longer_s}, status.update)
+            outcomes = measure(
+                plan, given, {"longer": str(longer), "longer_s": subject.longer_s, "rounds": plan.rounds}, status.update
+            )
         reports.append(report.make(spec.name, outcomes, listed))
         report.show(reports[-1], console)
     return reports

@@ -31,7 +31,6 @@ from vqa_ray.pipeline.local import analyze
 HERE = "benchmarks.architectures.one_process"
 LOOK_S = 0.2
 LOOPS = 6  # of the stream with faults, to see what incidents take
-ROUNDS = 3  # of ray-actor and a monolith at the same time: a busy machine changes what a second of CPU is worth
 SETTLE_S, IDLE_S = 1.0, 3.0
 WITHIN_S = 300.0
 
@@ -122,11 +121,12 @@ def fleet(*paths: str) -> FleetSpec:
     return msgspec.convert({"streams": rows, "profiles": {"same": same}}, FleetSpec)
 
 
-def ray_actor(path: str, stream_s: float, longer: str, longer_s: float) -> dict[str, Any]:
+def ray_actor(path: str, stream_s: float, longer: str, longer_s: float, rounds: int) -> dict[str, Any]:
     """A fleet as shipped, on a private Ray: supervisor and analyzer.
 
-    First the stream; then, for its CPU, the longer one, ROUNDS times, and each time a monolith on it at the same time;
-    then the faults of the stream LOOPS times over, for what an incident takes: its journal, its alert, its snapshot.
+    First the stream; then, for its CPU, the longer one, `rounds` times, and each time a monolith on it at once, since
+    other load changes what a second of CPU is worth; then the faults of the stream LOOPS times over, for what an
+    incident takes: its journal, its alert, its snapshot.
     """
     from vqa_ray.cluster.client import Fleet
     from vqa_ray.cluster.messages import ClusterOptions
@@ -147,7 +147,7 @@ def ray_actor(path: str, stream_s: float, longer: str, longer_s: float) -> dict[
         time.sleep(IDLE_S)
         resting = {name: used / IDLE_S for name, used in idle.read().items()}
         used_s, beside_s, wall_s, watched = [], [], [], [path]
-        for file in [*[longer] * ROUNDS, looped_reel]:
+        for file in [*[longer] * rounds, looped_reel]:
             watched.append(file)
             with Child(f"{HERE}:alone", path=file, warm=path) as beside:
                 beside.say("go")
