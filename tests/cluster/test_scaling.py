@@ -47,6 +47,13 @@ def ready(fleet: Fleet) -> int:
     return sum(one.phase == "ready" for one in fleet.status().analyzers)
 
 
+def watching(fleet: Fleet) -> set[int]:
+    """The processes that watch live streams, by one look."""
+    status = fleet.status()
+    names = {one.analyzer for one in status.streams if one.state == "live"}
+    return {one.pid for one in status.analyzers if one.name in names and one.pid is not None}
+
+
 def test_analyzers_come_with_the_load_and_go_with_it_and_no_stream_is_dropped(fleet: Fleet, tmp_path: Path):
     fleet.apply(spec(tmp_path, 8))  # of 0.10 each before they are measured, and 0.32 of a core is to be in use
     eventually(lambda: live(fleet) == 8 and ready(fleet) == 3, LONG_S)
@@ -60,14 +67,16 @@ def test_a_stream_that_kills_its_analyzer_again_and_again_is_parked_and_can_be_t
     fleet: Fleet, tmp_path: Path
 ):
     fleet.apply(spec(tmp_path, 1))
-    for _ in range(3):
-        eventually(lambda: live(fleet) == 1, LONG_S)
-        name = fleet.status().streams[0].analyzer
-        (pid,) = [one.pid for one in fleet.status().analyzers if one.name == name]
-        assert pid
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda gone=name: fleet.status().streams[0].analyzer != gone or live(fleet) == 0, LONG_S)
-    eventually(lambda: fleet.status().streams[0].state == "parked", LONG_S)
+    killed: set[int] = set()
+
+    def parked_by_another_kill() -> bool:
+        for pid in watching(fleet) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        return fleet.status().streams[0].state == "parked"
+
+    eventually(parked_by_another_kill, LONG_S)
+    assert 3 <= len(killed) <= 4  # one may have hit a process that had just handed it over
     eventually(lambda: [one.detector for one in fleet.incidents(open_only=True)] == ["parked"], LONG_S)
     assert fleet.unpark("s0")
     eventually(lambda: live(fleet) == 1, LONG_S)
