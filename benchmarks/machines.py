@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,15 @@ class Machines:
             if len(found) == len(lost):
                 return found
             if time.monotonic() - since_s > limit_s:
-                raise Late(f"not analysed again within {limit_s:.0f} s: {sorted(lost.keys() - found.keys())}")
+                raise Late(f"not analysed again within {limit_s:.0f} s: {self._told_of(lost.keys() - found.keys())}")
             time.sleep(LOOK_S / 2)
+
+    def _told_of(self, streams: Collection[str]) -> str:
+        rows = [one for one in self.status().streams if one.stream_id in streams]
+        return "; ".join(
+            f"{one.stream_id} at {one.analyzer}, epoch {one.epoch}, {one.state} {one.reason}, lag {one.lag_s:.1f} s"
+            for one in rows
+        )
 
     def _first(self, stream_id: str, epoch: int, since_s: float) -> float | None:
         return next((mark.mono_s for mark in self.marks(stream_id, since_s) if mark.epoch > epoch), None)

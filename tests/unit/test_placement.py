@@ -80,6 +80,16 @@ def test_a_suspect_wants_an_analyzer_of_its_own_before_it_shares():
     assert choose(one(suspect=True), clean(), seat("d", kind=Kind.POSSIBLE)) == "d"
 
 
+def test_a_suspect_that_has_waited_for_long_enough_shares_rather_than_wait_for_a_machine():
+    coming = seat("d", kind=Kind.STARTING)
+    assert choose(one(suspect=True), seat("a", 0.1), coming) == "d"
+    late = one(suspect=True, patient=False)
+    assert choose(late, seat("a", 0.1), seat("c", 0.1, suspects=1), coming) == "c"
+    assert choose(late, seat("a", 0.1), coming) == "a"
+    assert choose(late, seat("a", 0.1), seat("b"), coming) == "b"
+    assert choose(late, seat("a", 0.95), coming) == "d"
+
+
 def test_a_clean_stream_sits_with_a_suspect_only_when_nothing_else_is_left():
     assert choose(one(), seat("a", 0.1, suspects=1), seat("b", 0.8)) == "b"
     assert choose(one(), seat("a", 0.1, suspects=1), seat("b", 0.8, kind=Kind.STARTING)) == "b"
@@ -108,6 +118,7 @@ passengers = st.lists(
         load=st.sampled_from([0, 1, 30, 300, 900, 1500]).map(lambda n: n * 1000),
         size_bytes=st.sampled_from([0, 10, 60, 150]),
         suspect=st.sampled_from([False] * 6 + [True]),
+        patient=st.booleans(),
         apart=st.sampled_from(["", "", "x", "y"]),
     ),
     max_size=25,

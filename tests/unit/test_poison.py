@@ -29,6 +29,11 @@ def test_old_crashes_are_forgiven():
     assert (again.crashes, again.alone) == (1, 1)
 
 
+def test_it_waits_for_an_analyzer_of_its_own_the_longer_the_more_often_it_crashed():
+    waits = [record(n, alone=0).alone_until_s - (n - 1) for n in (2, 3, 6, 50)]
+    assert waits == [10.0, 20.0, 160.0, FORGIVEN_AFTER_S]
+
+
 def test_nothing_is_parked_where_that_is_switched_off():
     assert not guilty(record(99, alone=99), elsewhere=0, others=1, park_after=None)
 

@@ -267,6 +267,14 @@ def test_a_stream_that_crashed_more_often_than_can_be_chance_waits_for_an_analyz
     assert plan(wanted, two, running, NOW_S, LIMITS) == [Assign("bad", "analyzer-1", Reason.DIED)]
 
 
+def test_but_not_for_ever_where_no_machine_comes():
+    running = [run("good", "analyzer-0"), run("bad", "analyzer-9")]
+    coming = analyzer(1, phase=Phase.STARTING)
+    for until_s, actions in ((NOW_S + 1, []), (NOW_S, [Assign("bad", "analyzer-0", Reason.DIED)])):
+        wanted = [want("bad", crashes=2, alone_until_s=until_s), want("good")]
+        assert plan(wanted, [analyzer(0), coming], running, NOW_S, LIMITS) == actions
+
+
 def test_an_analyzer_that_waited_long_enough_for_seats_elsewhere_ends_with_what_it_has():
     full = analyzer(0, phase=Phase.DRAINING, leaves=Reason.RECYCLED, overdue=True)
     one = Limits(minimum=0, maximum=1, capacity=CAPACITY)

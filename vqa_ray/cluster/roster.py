@@ -474,6 +474,7 @@ class Roster:
                 apart=s.spec.labels.get(APART, ""),
                 crashes=s.record.crashes,
                 not_before_s=s.not_before_s,
+                alone_until_s=s.record.alone_until_s,
             )
             for stream_id, s in self.streams.items()
             if (not s.done or self._runs(stream_id)) and not s.spec.paused and stream_id not in self.parked

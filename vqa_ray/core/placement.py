@@ -26,6 +26,7 @@ def millionths(share: float) -> int:
 class Passenger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stream as placement sees it. suspect: its analyzers have crashed; it should crash no others.
 
+    patient: if it is suspect, it waits for an analyzer of its own, rather than share one that is ready.
     load: millionths of a core. apart: streams with the same word there go on different nodes (empty: anywhere).
     """
 
@@ -34,6 +35,7 @@ class Passenger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     size_bytes: int = 0
     priority: int = 0
     suspect: bool = False
+    patient: bool = True
     apart: str = ""
     stay: str | None = None  # the analyzer that has it now, preferred
 
@@ -178,7 +180,8 @@ class Hall:
 
         A clean stream goes to the analyzer that has it, else to the one that the policy prefers, apart from those that
         it must be apart from wherever that is possible; it shares with suspects only when nothing else is left. A
-        suspect wants an analyzer of its own, then one with suspects.
+        suspect wants an analyzer of its own, then one with suspects; once it has waited for long enough, any that is
+        ready.
         """
         if passenger.suspect:
             return self._for_suspect(passenger, ready_only=ready_only)
@@ -225,6 +228,8 @@ class Hall:
         return close
 
     def _for_suspect(self, passenger: Passenger, *, ready_only: bool) -> Seat | None:
+        if not passenger.patient and (seat := self._best(passenger, self._seats, ready_only=True)) is not None:
+            return seat
         return self._best(passenger, self._seats, ready_only=ready_only)
 
     def _best(self, passenger: Passenger, seats: Iterable[Seat], *, ready_only: bool) -> Seat | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 FORGIVEN_AFTER_S = 600.0  # a stream that ran so long without a crash is as good as new
 FAR_MORE = 2.0  # times as many crashes as another analyzer had in the same time
+PATIENCE_S = 2.5  # for an analyzer of its own after a crash; doubled by each: 10 s after the second
 HOPELESS = 3  # times as many crashes alone as park a stream: then it is parked whatever happens to others
 
 
@@ -23,6 +24,14 @@ class Record(NamedTuple):
         if now_s - self.last_s > FORGIVEN_AFTER_S:
             return Record(1, int(alone), now_s)
         return Record(self.crashes + 1, self.alone + alone, now_s)
+
+    @property
+    def alone_until_s(self) -> float:
+        """Until then it waits for an analyzer of its own.
+
+        An innocent stream must not wait for a machine that does not come; a guilty one comes back later and later.
+        """
+        return self.last_s + min(FORGIVEN_AFTER_S, PATIENCE_S * 2.0 ** min(self.crashes, 20))
 
     @property
     def words(self) -> str:

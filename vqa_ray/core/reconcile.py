@@ -48,7 +48,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stream that should run.
 
     version: digest of spec and profile. crashes: of processes that it was in. not_before_s: after failures, wait.
-    apart: streams with the same word there go on different nodes.
+    apart: streams with the same word there go on different nodes. alone_until_s: so long it waits for an analyzer of
+    its own, if its crashes ask for one.
     """
 
     stream_id: str
@@ -59,6 +60,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     apart: str = ""
     crashes: int = 0
     not_before_s: float = 0.0
+    alone_until_s: float = float("inf")
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -308,16 +310,20 @@ def _waiting(
     if not waiting:
         return []
     owner = {r.stream_id: r.analyzer for r in sorted(running, key=lambda r: (r.epoch, r.analyzer))}  # the newest wins
-    return [_passenger(w, suspect=w.stream_id in suspects, stay=owner.get(w.stream_id)) for w in waiting]
+    return [
+        _passenger(w, suspect=w.stream_id in suspects, patient=now_s < w.alone_until_s, stay=owner.get(w.stream_id))
+        for w in waiting
+    ]
 
 
-def _passenger(wanted: Wanted, *, suspect: bool = False, stay: str | None = None) -> Passenger:
+def _passenger(wanted: Wanted, *, suspect: bool = False, patient: bool = True, stay: str | None = None) -> Passenger:
     return Passenger(
         stream_id=wanted.stream_id,
         load=millionths(wanted.share),
         size_bytes=wanted.size_bytes,
         priority=wanted.priority,
         suspect=suspect,
+        patient=patient,
         apart=wanted.apart,
         stay=stay,
     )
