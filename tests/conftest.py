@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -27,6 +28,13 @@ def require_program():
         return str(path)
 
     return find
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore these; the commands under test must not inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # a handler, unlike that, is not inherited
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
