@@ -74,7 +74,8 @@ export function Incident({ id }) {
   const [found, setFound] = useState(null), [error, setError] = useState("");
   const fresh = known.incidents.get(id);
   const load = () => ask(`/api/v1/incidents/${encodeURIComponent(id)}`).then(setFound, (why) => setError(why.message));
-  useEffect(() => { setFound(null); setError(""); load(); }, [id, fresh && fresh.end_s, fresh && fresh.severity]);
+  useEffect(() => { setFound(null); setError(""); }, [id]);
+  useEffect(() => { load(); }, [id, fresh && fresh.end_s, fresh && fresh.severity]); // without a clip that plays being lost
   useEffect(() => { // stills and the clip come some seconds after the incident
     const timer = setInterval(() => { if (found && (!found.evidence.length || found.incident.end_s === null)) load(); }, 5000);
     return () => clearInterval(timer);
