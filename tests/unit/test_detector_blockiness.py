@@ -63,6 +63,13 @@ def test_a_still_picture_at_the_beginning_is_not_what_the_stream_always_shows() 
     assert incidents(SPEC, film([*still, *shown])) == []
 
 
+def test_nor_are_the_first_pictures_behind_it_which_are_coded_better_than_usual() -> None:
+    shown = [starved(panned(n), 0.2) for n in range(150)]
+    for begun in ([SCENE] * 100, [np.full_like(SCENE, 16)] * 100):
+        better = [starved(panned(n), 0.05) for n in range(30)]
+        assert incidents(SPEC, film([*begun, *better, *shown])) == []
+
+
 def test_intact_pictures_and_cuts_between_sharp_and_soft_scenes_are_no_blocks() -> None:
     soft = cv2.GaussianBlur(SCENE[::-1], (0, 0), 6)
     lumas = [panned(n) if n // 40 % 2 else np.roll(soft, n, axis=1) for n in range(200)]

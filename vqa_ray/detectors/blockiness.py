@@ -23,6 +23,7 @@ LOOK_EACH = 6  # of the common looks, at the same frames as `black`: each 0.96 s
 CUT = 16.0  # grey levels of `Picture.change`: another scene, rather than movement,
 CUT_RATIO = 3.0  # if it is so much more than at the frame before
 HOLE_S = 0.5  # in time; ends what is held back
+SOON_S = 0.8  # looks so close together may be of one group of pictures
 AGAIN_S = 0.3  # to a second look: single key frames may show blocks, and where little is known
 TURN = 2.0  # times what other frames change
 STILL = 0.05  # grey levels of `Picture.change`, mean since the last look: it is the same picture
@@ -72,6 +73,7 @@ class BlockinessDetector:
         self._first: GridStrength | None = None  # of two looks that it takes
         self._again_s = math.inf  # when a look is due though the cadence has none
         self._turned_s = 0.0  # when it turned bad or good, if it did
+        self._learnt_s = -math.inf  # when what was seen began to be learnt anew
         self._told_s: float | None = None
         self._until_s = 0.0  # end of the last picture
         self._change = 0.0  # of the last picture
@@ -123,7 +125,9 @@ class BlockinessDetector:
         else:
             strength, self._first = min(strength, self._first), None
         flat = _deviation(picture.sketch) < FLAT
-        bad = self._verdict.of(strength, cut, still=self._sum < STILL * self._frames, flat=flat)
+        still, soon = self._sum < STILL * self._frames, picture.at_s - self._learnt_s < SOON_S
+        bad = self._verdict.of(strength, cut, still=still, flat=flat, soon=soon)
+        self._learnt_s = self._learnt_s if soon else picture.at_s
         turned = self._seen is not None and self._seen.bad != bad
         found = self._tell(self._turned_s if turned else picture.at_s)
         self._seen = Look(picture.at_s, max(0.0, strength.strength), bad)

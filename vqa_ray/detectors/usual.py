@@ -8,7 +8,8 @@ RECENT = 12  # intact looks, whose second largest tells what is usual,
 LONG = 60  # and so many, of which as large a share counts: a title card of half a minute is not its usual
 FEW = 6  # of fewer the largest counts: what the stream is like is hardly known
 KNOWN = 1  # intact looks into a scene, after which its past tells what is usual,
-BEGUN = 3  # and into a stream
+BEGUN = 3  # and into a stream,
+BEGUN_STILL = 5  # a second apart, if it begins with a slate or in black: what comes next is coded better than usual
 RISE = 1.8  # times what is usual,
 RISE_AT_CUT = 3.0  # or so many times, in a scene that nothing is known of
 SEEN_STEP = 0.35  # grey levels, mean over the grid: less is not seen, on dark or flat pictures
@@ -30,11 +31,12 @@ class Verdict:
         self._leave = 0.0  # below this strength it is good again
         self._peak = 0.0
         self._bad = False
+        self._begun = BEGUN
 
     @property
     def settled(self) -> bool:
         """Whether enough is known of stream and scene."""
-        return self._bad or (self._scene >= KNOWN and len(self._usual) >= BEGUN)
+        return self._bad or (self._scene >= KNOWN and len(self._usual) >= self._begun)
 
     @property
     def usual(self) -> float:
@@ -46,7 +48,7 @@ class Verdict:
         """Whether it would be bad, and was not before; cut: another scene than at the look before."""
         if self._bad:
             return False
-        if len(self._usual) < BEGUN:
+        if len(self._usual) < self._begun:
             least, step = max(2 * SURE * self._tolerance, RISE * self.usual), START_STEP
         elif cut or not self.settled:
             least, step = max(SURE * self._tolerance, RISE_AT_CUT * self.usual), SURE_STEP
@@ -54,8 +56,13 @@ class Verdict:
             least, step = max(self._tolerance, RISE * self.usual), SEEN_STEP
         return grid.strength >= least and grid.step >= step
 
-    def of(self, grid: GridStrength, cut: bool, *, still: bool = False, flat: bool = False) -> bool:
-        """The verdict on one look. Learnt is neither of a picture seen before nor of one that could show no blocks."""
+    def of(
+        self, grid: GridStrength, cut: bool, *, still: bool = False, flat: bool = False, soon: bool = False
+    ) -> bool:
+        """The verdict on one look. Learnt is neither of a picture seen before nor of one that could show no blocks.
+
+        soon: right after another look, so that the two tell little more than one.
+        """
         if self._bad:
             leave = self._tolerance if cut else self._leave
             self._peak = max(self._peak, grid.strength)
@@ -65,9 +72,14 @@ class Verdict:
             self._leave = max(STAY * self._tolerance, STAY_RISE * self.usual)
         if cut or flat:
             self._scene = 0
+        if (still or flat) and len(self._usual) < BEGUN:
+            self._begun = BEGUN_STILL
         if not (self._bad or flat or (still and self._usual)):  # one picture, however long it stands, tells little
-            self._scene += 1
-            self._usual.append(grid.strength)
+            if soon and self._scene and self._begun != BEGUN:
+                self._usual[-1] = max(self._usual[-1], grid.strength)
+            else:
+                self._scene += 1
+                self._usual.append(grid.strength)
         return self._bad
 
 
