@@ -14,7 +14,7 @@ import msgspec
 from vqa_ray.cluster.state import Entry, StateStore
 from vqa_ray.cluster.tally import Tally
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
-from vqa_ray.sinks.channel import Channel
+from vqa_ray.sinks.channel import Channel, built
 from vqa_ray.sinks.outbox import ChannelStats, Outbox
 from vqa_ray.sinks.registry import AnyChannelSpec
 
@@ -51,7 +51,7 @@ class Journal:
     @staticmethod
     def build(specs: Iterable[AnyChannelSpec]) -> list[Channel]:
         """The channels; ConfigError where one cannot work here."""
-        return [spec.build() for spec in specs]
+        return [built(spec) for spec in specs]
 
     @property
     def channels(self) -> dict[str, ChannelStats]:

@@ -15,6 +15,7 @@ from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import VqaError
 from vqa_ray.pipeline.evidence import Case, Desk
 from vqa_ray.pipeline.worker import Told
+from vqa_ray.sinks.channel import built
 from vqa_ray.sinks.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Outlets:
             store, outbox = self._store, self._outbox
             new_store = store if setup.store == self._setup.store else _open_store(setup.store, self._writer)
             if setup.channels != self._setup.channels:
-                self._outbox = Outbox((spec.build() for spec in setup.channels), resends=False)
+                self._outbox = Outbox((built(spec) for spec in setup.channels), resends=False)
                 self._outbox.start()
             moved = (setup.store, setup.evidence.url) != (self._setup.store, self._setup.evidence.url)
             desk = _open_desk(setup.store, setup.evidence) if moved else None

@@ -178,8 +178,8 @@ class Supervisor:
         result = changes.between(self._fleet, fleet)
         if fleet.store is not None and fleet.store != self._fleet.store:
             await asyncio.get_running_loop().run_in_executor(None, outlets.check, fleet.store)
-        if fleet.channels != self._fleet.channels:
-            await self._journal.use(self._journal.build(fleet.channels))
+        if fleet.outlets != self._fleet.outlets:
+            await self._journal.use(self._journal.build(fleet.outlets))
         await self._journal.do(self._journal.store.save_fleet, data)
         self._fleet = fleet
         self._roster.options = options
@@ -426,7 +426,7 @@ class Supervisor:
         await self._parking.recover()
         self._crew.setup = _setup(self._fleet)
         try:
-            await self._journal.use(self._journal.build(self._fleet.channels))
+            await self._journal.use(self._journal.build(self._fleet.outlets))
         except ConfigError as error:
             log.error("alerts are journaled but not delivered: %s", error)
 
@@ -462,7 +462,7 @@ def _last_word(owner: Owner | None, epoch: int) -> bool:
 
 
 def _setup(fleet: FleetSpec) -> Setup:
-    return Setup(store=fleet.store, channels=fleet.channels, evidence=fleet.evidence)
+    return Setup(store=fleet.store, channels=fleet.outlets, evidence=fleet.evidence)
 
 
 def _checked(fleet: FleetSpec) -> bytes:

@@ -21,7 +21,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from vqa_ray.core.urls import resolve
 from vqa_ray.errors import ConfigError
 from vqa_ray.sinks.channel import ChannelSpec, Delivery, Outcome, SendTimeout
-from vqa_ray.sinks.secret import MASK, Secret, SecretText
+from vqa_ray.sinks.secret import MASK, Secret, SecretText, masked
 
 CONNECT_TIMEOUT_S = 3.0
 RETRIED = frozenset({408, 425, 429})  # and all of 5xx; other 4xx say that the request itself is wrong
@@ -131,8 +131,7 @@ class Poster:
         self._limit_s = timeout_s
         bearer = token.reveal() if token else None
         parts = urlsplit(base)
-        masked = {bearer, password, parts.query, parts.path.strip("/"), *hidden}
-        self._masked = sorted((text for text in masked if text and len(text) > 3), key=len, reverse=True)
+        self._hidden = {text for text in (bearer, password, parts.query, parts.path.strip("/"), *hidden) if text}
         auth: AuthBase = HTTPBasicAuth(user, password) if user or password else _Bearer(bearer)
         self._prepare(parts._replace(path=parts.path.rstrip("/") + path).geturl() if path else base, auth)
         logging.getLogger("urllib3.connectionpool").addFilter(_keeps_the_url)
@@ -182,12 +181,7 @@ class Poster:
                     break
         except (urllib3.exceptions.HTTPError, OSError):
             pass  # the status has come, and it alone decides
-        return self._mask(" ".join(text.decode("utf-8", "replace").split()))[:SHOWN_CHARS]
-
-    def _mask(self, text: str) -> str:
-        for secret in self._masked:
-            text = text.replace(secret, MASK)
-        return text
+        return masked(" ".join(text.decode("utf-8", "replace").split()), self._hidden)[:SHOWN_CHARS]
 
     def close(self) -> None:
         """Closes idle connections."""

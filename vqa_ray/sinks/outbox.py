@@ -171,7 +171,9 @@ class _Courier:
             delivery = self._send(send.notice)
             with self._changed:
                 settled = self._backlog.settle(send, delivery, self._clock())
-                recovered, self._last_error = self._last_error, delivery.detail
+                recovered = self._last_error
+                if delivery.outcome is not Outcome.LEFT_OUT:
+                    self._last_error = delivery.detail
             self._report(send, delivery, settled, recovered)
 
     def _next(self) -> Send | None:
@@ -204,7 +206,7 @@ class _Courier:
         name, key = self._channel.name, send.notice.key
         if settled.given_up:
             log.error("channel %s: gave up %s: %s", name, key, delivery.detail)
-        elif delivery.outcome is not Outcome.SENT and delivery.detail != last_error:
+        elif delivery.outcome in (Outcome.RETRY, Outcome.GIVE_UP) and delivery.detail != last_error:
             log.warning("channel %s: not delivered, will try again: %s", name, delivery.detail)
         elif delivery.outcome is Outcome.SENT and last_error:
             log.info("channel %s: delivers again", name)
