@@ -89,12 +89,12 @@ def as_html(told: Message, image: str = "") -> str:
         for name, text in told.facts
     )
     links = " · ".join(f'<a href="{_escaped(url)}">{_escaped(name)}</a>' for name, url in told.links)
-    picture = (
-        f'<p><img src="{_escaped(image)}" alt="Stills around the start" style="max-width:100%"></p>' if image else ""
-    )
+    shown = f'<img src="{_escaped(image)}" alt="Stills around the start" style="max-width:100%">'
+    picture = f"<p>{shown}</p>" if image else ""
+    bar = f"border-left:6px solid {told.colour};padding:4px 10px;font-size:17px"
     return (
         '<!DOCTYPE html><html><body style="font-family:sans-serif;font-size:14px">'
-        f'<p style="border-left:6px solid {told.colour};padding:4px 10px;font-size:17px"><b>{_escaped(told.title)}</b></p>'
+        f'<p style="{bar}"><b>{_escaped(told.title)}</b></p>'
         f'<table cellspacing="0">{rows}</table>{picture}{f"<p>{links}</p>" if links else ""}</body></html>\n'
     )
 

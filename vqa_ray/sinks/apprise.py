@@ -24,7 +24,6 @@ LOGGER = "apprise"
 KINDS = {Severity.CRITICAL: "failure", Severity.MAJOR: "failure", Severity.MINOR: "warning", Severity.INFO: "info"}
 
 _sending = threading.local()
-_BODY_LEVEL = logging.WARNING
 
 
 class AppriseSpec(ChannelSpec, frozen=True, kw_only=True, tag="apprise"):
@@ -77,7 +76,7 @@ class AppriseChannel:
 
 
 class _Heard:
-    """What apprise logs while it sends is its only word on what went wrong; and it is kept out of our log, secrets and all."""
+    """What apprise logs while it sends: its only word on what went wrong, kept out of our log, secrets and all."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -94,7 +93,7 @@ def _hear(record: logging.LogRecord) -> bool:
     heard = getattr(_sending, "heard", None)
     if heard is None:
         return True
-    if record.levelno >= _BODY_LEVEL:
+    if record.levelno >= logging.WARNING:
         heard.words.append(record.getMessage())
     return False
 

@@ -176,6 +176,5 @@ def _tls(spec: EmailSpec) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=spec.ca_file)
     except OSError as error:
-        raise ConfigError(
-            f"ca_file {spec.ca_file}: cannot be used ({error.strerror or 'no certificate in PEM'})"
-        ) from None
+        why = error.strerror or "no certificate in PEM"
+        raise ConfigError(f"ca_file {spec.ca_file}: cannot be used ({why})") from None

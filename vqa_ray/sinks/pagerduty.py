@@ -60,7 +60,7 @@ class PagerDuty:
 
 
 def event(notice: Notice, routing_key: str, page_url: str | None = None) -> dict[str, Any]:
-    """The event; `dedup_key` is the incident's id, so repeats and changes go to the PagerDuty incident that is there."""
+    """The event; `dedup_key` is the incident's id, so repeats and changes go to the same PagerDuty incident."""
     incident, told = notice.incident, message(notice, page_url)
     sent = {
         "routing_key": routing_key,

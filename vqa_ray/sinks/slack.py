@@ -1,7 +1,7 @@
 """Channel `slack`: a message by an incoming webhook of Slack (or of Mattermost, which takes the same).
 
-Posted by our own HTTP code rather than apprise's, which says only whether it worked: a 429 with Retry-After, a hook that
-was removed (404) and a network fault are three different things to the outbox, and apprise knows only slack.com.
+Posted by our own HTTP code rather than apprise's, which says only whether it worked: a 429 with Retry-After, a hook
+that was removed (404) and a network fault are three different things to the outbox; and apprise knows only slack.com.
 """
 
 from typing import Any, ClassVar

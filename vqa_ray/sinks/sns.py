@@ -20,38 +20,17 @@ SUBJECT_CHARS = 99  # the API takes less than 100, printable ASCII
 SMS_CHARS = 140
 MACHINES = ("sqs", "lambda", "http", "https", "firehose", "application")
 RETRIED = frozenset({408, 425, 429})  # and all of 5xx
-TRANSIENT = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "Throttled",
-        "RequestExpired",
-        "ExpiredToken",
-        "InternalError",
-    }
+TRANSIENT = frozenset(  # of what comes with a 400 or 403
+    {"Throttling", "ThrottlingException", "ThrottledException", "Throttled", "RequestExpired", "ExpiredToken"}
 )
+
+Endpoint = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$", description="an http:// or https:// URL")]
 
 
 class SnsSpec(ChannelSpec, frozen=True, kw_only=True, tag="sns"):
     """Publishes to `topic_arn`. Credentials are AWS's own: environment, role of the pod or machine, profile.
 
-    endpoint_url: another address than AWS's, such as a VPC endpoint. Subscribers can filter by the attributes kind,
-    severity, stream, detector. Needs `pip install 'vqa-ray[notify]'`.
-    """
-
-    id: ClassVar[str] = "sns"
-
-    topic_arn: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+(\.fifo)?$",
-            description="arn:aws:sns:REGION:ACCOUNT:TOPIC",
-        ),
-    ]
-    endpoint_url: (
-        Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$", description="an http(s):// URL")] | None
-    ) = None
+    endpoint_url: Endpoint | None = None
     timeout_s: SendTimeout = 5.0
 
     def build(self) -> "Sns":
