@@ -30,6 +30,19 @@ Endpoint = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$", descriptio
 class SnsSpec(ChannelSpec, frozen=True, kw_only=True, tag="sns"):
     """Publishes to `topic_arn`. Credentials are AWS's own: environment, role of the pod or machine, profile.
 
+    endpoint_url: another address than AWS's, such as a VPC endpoint. Subscribers can filter by the attributes kind,
+    severity, stream, detector. Needs `pip install 'vqa-ray[notify]'`.
+    """
+
+    id: ClassVar[str] = "sns"
+
+    topic_arn: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+(\.fifo)?$",
+            description="arn:aws:sns:REGION:ACCOUNT:TOPIC",
+        ),
+    ]
     endpoint_url: Endpoint | None = None
     timeout_s: SendTimeout = 5.0
 
