@@ -78,7 +78,7 @@ class Kafka:
             self._producer.produce(
                 self._spec.topic,
                 key=notice.incident.incident_id,
-                value=cloud_event(notice),
+                value=cloud_event(notice, self._spec.page_url),
                 headers={"content-type": CONTENT_TYPE, "ce_id": notice.key},
                 on_delivery=lambda error, _: reports.append(error),
             )

@@ -97,7 +97,7 @@ def judge(status: int, code: str) -> Outcome:
 def publication(notice: Notice, spec: SnsSpec) -> dict[str, Any]:
     """What `Publish` takes: one text by protocol, attributes to filter by; order and dedup on a FIFO topic."""
     incident, told = notice.incident, message(notice, spec.page_url)
-    event = cloud_event(notice).decode()
+    event = cloud_event(notice, spec.page_url).decode()
     texts = {"default": plain(told), "sms": line(told.title, SMS_CHARS)} | dict.fromkeys(MACHINES, event)
     sent: dict[str, Any] = {
         "TopicArn": spec.topic_arn,
