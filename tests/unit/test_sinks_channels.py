@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from vqa_ray.core.advice import ADVICE
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
@@ -108,6 +109,7 @@ def test_an_open_incident_is_an_alert_that_ends_in_the_future():
             "summary": "silent_channel FR on news/1 since 2026-01-01 12:00:00 UTC",
             "description": "FR is silent; worst value -93.5 dBFS",
             "incident_id": "one-1",
+            "advice": ADVICE["silent_channel"],
         },
         "startsAt": START,
         "endsAt": NOW + timedelta(seconds=300),

@@ -17,6 +17,7 @@ from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
 from vqa_ray.sinks.channel import ChannelSpec, Delivery, Outcome
 from vqa_ray.sinks.extra import needed
+from vqa_ray.sinks.http import unlogged
 from vqa_ray.sinks.secret import Secret, masked
 
 SHOWN_CHARS = 200
@@ -64,7 +65,7 @@ class AppriseChannel:
         told = message(notice, self._page_url)
         body = plain(told).partition("\n")[2].strip()
         kind = "success" if notice.kind is NoticeKind.CLOSED else KINDS[told.severity]
-        with _Heard() as heard:
+        with unlogged(), _Heard() as heard:
             done = self._service.notify(title=told.title, body=body, notify_type=kind)
         if done:
             return Delivery(Outcome.SENT)
