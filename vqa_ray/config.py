@@ -17,6 +17,7 @@ from vqa_ray.core import refusal
 from vqa_ray.core.evidence import EvidenceOptions
 from vqa_ray.core.exposure import MetricsOptions
 from vqa_ray.core.source import ReconnectOptions
+from vqa_ray.core.span import TraceOptions
 from vqa_ray.core.spreading import Spreading
 from vqa_ray.core.urls import is_live, redact
 from vqa_ray.detectors.base import DetectorSpec
@@ -129,6 +130,7 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     profile: of the streams that name none. store: URI of a folder (path, `s3://`, `gs://` …), None keeps no results.
     page_url: address at which people reach the operator's page (`vqa web`), for links in alerts.
+    traces: where OpenTelemetry traces go.
     cluster: what is left out there is as the supervisor was started. evidence: stills and clips of incidents, kept in
     the store. metrics: what Prometheus gets.
     """
@@ -142,6 +144,7 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     evidence: EvidenceOptions = EvidenceOptions()
     metrics: MetricsOptions = MetricsOptions()
     page_url: PageUrl | None = None
+    traces: TraceOptions = TraceOptions()
 
     @property
     def outlets(self) -> tuple[ChannelSpec, ...]:

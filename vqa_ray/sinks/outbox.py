@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from vqa_ray.core.notice import Notice
+from vqa_ray.core.span import alerted
 from vqa_ray.errors import ConfigError
+from vqa_ray.sinks import traces
 from vqa_ray.sinks.backlog import DEFAULT_RETRY, Backlog, RetryPolicy, Send, Settled, Wait
 from vqa_ray.sinks.channel import Channel, Delivery, Outcome
 
@@ -174,6 +176,7 @@ class _Courier:
                 recovered = self._last_error
                 if delivery.outcome is not Outcome.LEFT_OUT:
                     self._last_error = delivery.detail
+            self._trace(send, delivery, settled)
             self._report(send, delivery, settled, recovered)
 
     def _next(self) -> Send | None:
@@ -201,6 +204,11 @@ class _Courier:
         except Exception as error:  # noqa: BLE001  the fence: whatever a channel does, the thread goes on
             # Only the type is told: the text of a foreign exception may hold a URL with a token in it.
             return Delivery(Outcome.RETRY, f"{type(error).__name__} in channel {type(self._channel).__name__}")
+
+    def _trace(self, send: Send, delivery: Delivery, settled: Settled) -> None:
+        if traces.HERE.on and settled.done and delivery.outcome is not Outcome.LEFT_OUT:
+            error = delivery.detail if settled.given_up else ""
+            traces.HERE.put(alerted(send.notice, self._channel.name, time.time_ns(), settled.failures + 1, error))
 
     def _report(self, send: Send, delivery: Delivery, settled: Settled, last_error: str) -> None:
         name, key = self._channel.name, send.notice.key
