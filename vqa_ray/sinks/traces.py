@@ -1,7 +1,7 @@
 """Spans on their way to an OpenTelemetry collector; where there is none nothing is imported and nothing costs.
 
-`put` only appends to a bounded queue: a thread of its own makes OpenTelemetry's spans of it, whose batch processor sends
-them from another. A collector that is slow or away costs spans, which are counted, and nothing else.
+`put` only appends to a bounded queue: a thread of its own makes OpenTelemetry's spans of it, and their batch processor
+sends them from another. A collector that is slow or away costs spans, which are counted, and nothing else.
 """
 
 import logging
