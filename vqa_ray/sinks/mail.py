@@ -80,7 +80,7 @@ class Mail:
         """Sends one mail; it may wait a moment for the still."""
         spec = self._spec
         wanted = spec.still and notice.kind is not NoticeKind.CLOSED
-        still = still_of(notice, wait_s=spec.still_wait_s, timeout_s=spec.timeout_s) if wanted else None
+        still = still_of(notice, wait_s=spec.still_wait_s) if wanted else None
         try:
             refused = self._submit(mail(notice, spec, still))
         except (smtplib.SMTPException, OSError) as error:

@@ -18,7 +18,7 @@ from vqa_ray.sinks.extra import needed
 
 SUBJECT_CHARS = 99  # the API takes less than 100, printable ASCII
 SMS_CHARS = 140
-MACHINES = ("sqs", "lambda", "http", "https", "firehose", "application")
+MACHINES = ("sqs", "lambda", "http", "https", "firehose")
 RETRIED = frozenset({408, 425, 429})  # and all of 5xx
 TRANSIENT = frozenset(  # of what comes with a 400 or 403
     {"Throttling", "ThrottlingException", "ThrottledException", "Throttled", "RequestExpired", "ExpiredToken"}

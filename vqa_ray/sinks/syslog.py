@@ -71,7 +71,7 @@ class Syslog:
         data = record(notice, self._here, _FACILITY_CODES[self._spec.facility], self._spec.page_url)
         try:
             if self._spec.transport == "udp":
-                self._by_udp(data[:UDP_BYTES])
+                self._by_udp(data[:UDP_BYTES].decode("utf-8", "ignore").encode())  # no half of a character
             else:
                 self._by_stream(b"%d %b" % (len(data), data))
         except ssl.SSLCertVerificationError as error:
