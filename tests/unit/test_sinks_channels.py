@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from vqa_ray.config import parse_fleet
 from vqa_ray.core.advice import ADVICE
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
@@ -235,3 +236,20 @@ def test_a_secret_prints_as_stars_and_is_read_from_the_environment_when_used(mon
 def test_a_secret_that_is_no_text_is_refused(value):
     with pytest.raises(msgspec.ValidationError, match="secret is text"):
         msgspec.convert(value, SecretText, dec_hook=dec_hook)
+
+
+def test_local_paths_of_channels_are_those_of_whoever_applies_the_fleet(monkeypatch, tmp_path):
+    from vqa_ray.cluster import client
+
+    monkeypatch.chdir(tmp_path)
+    fleet = parse_fleet(
+        "channels:\n"
+        "  - {type: jsonl, path: alerts.jsonl}\n"
+        "  - {type: jsonl, name: out, path: '-'}\n"
+        "  - {type: syslog, transport: tls, ca_file: ca.pem}\n"
+        "  - {type: email, host: h, sender: a@b, to: [a@b], ca_file: /etc/ca.pem}\n"
+        "  - {type: kafka, servers: 'k:9093', topic: t, security: tls}\n"
+    )
+    one, two, three, four, five = client._absolute(fleet).channels
+    assert (one.path, two.path) == (str(tmp_path / "alerts.jsonl"), "-")
+    assert (three.ca_file, four.ca_file, five.ca_file) == (str(tmp_path / "ca.pem"), "/etc/ca.pem", None)
