@@ -164,6 +164,15 @@ def test_its_spec_travels_and_is_stored_with_its_secrets_as_written(kind, tmp_pa
 
 
 @every_channel
+def test_its_secrets_are_not_in_what_is_printed_of_it(kind, tmp_path):
+    spec = spec_of(kind, url="http://127.0.0.1:9/x", folder=tmp_path)
+    channel = spec.build()
+    for text in (repr(spec), f"{spec}", repr(channel), f"{vars(channel).get('_spec')}"):
+        assert SECRET not in text
+    channel.close()
+
+
+@every_channel
 def test_a_notice_is_sent(kind, receiver, tmp_path):
     channel = channel_of(kind, receiver, tmp_path)
     assert channel.send(notice()).outcome is Outcome.SENT

@@ -283,8 +283,11 @@ def of(severity: Severity, told: Notice) -> Notice:
 def test_what_is_too_mild_for_a_channel_is_done_but_not_sent_until_it_grows_worse(caplog):
     every, bad = Fake("every", resend_every_s=60.0), Fake("bad", resend_every_s=60.0)
     delivered: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str]] = []
     box = Outbox(
-        [every, Selective(bad, Severity.MAJOR)], on_delivered=lambda channel, key: delivered.append((channel, key))
+        [every, Selective(bad, Severity.MAJOR)],
+        on_delivered=lambda channel, key: delivered.append((channel, key)),
+        on_left_out=lambda channel, key: left_out.append((channel, key)),
     )
     box.start()
     for told in (
@@ -298,7 +301,8 @@ def test_what_is_too_mild_for_a_channel_is_done_but_not_sent_until_it_grows_wors
     assert box.stop(5.0)
     assert len(every.sent) == 5
     assert bad.sent == ["worse:changed:3", "worse:closed"]
-    assert len([key for channel, key in delivered if channel == "bad"]) == 5
+    assert [key for channel, key in delivered if channel == "bad"] == bad.sent
+    assert sorted(left_out) == [("bad", "mild:closed"), ("bad", "mild:opened"), ("bad", "worse:opened")]
     stats = box.stats()["bad"]
     assert (stats.sent, stats.given_up, stats.retried, stats.waiting, stats.open) == (2, 0, 0, 0, 0)
     assert caplog.text == ""

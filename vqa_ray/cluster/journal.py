@@ -67,7 +67,7 @@ class Journal:
 
     async def use(self, channels: Sequence[Channel]) -> None:
         """Delivers to these from now on: first what the journal holds for them, open incidents where they ask."""
-        outbox = Outbox(channels, on_delivered=self._delivered)
+        outbox = Outbox(channels, on_delivered=self._delivered, on_left_out=self._mark)
         async with self._writing:
             await asyncio.get_running_loop().run_in_executor(None, self._outbox.stop, 2.0)
             for waiting in await self.do(self._store.undelivered, outbox.names):
@@ -112,6 +112,10 @@ class Journal:
         """On the channel's thread."""
         if (noticed_utc := self._opened.get(key)) is not None:
             self._taken.append(max(0.0, (datetime.now(UTC) - noticed_utc).total_seconds()))
+        self._mark(channel, key)
+
+    def _mark(self, channel: str, key: str) -> None:
+        """On the channel's thread."""
         self._thread.submit(self._store.delivered, key, channel).add_done_callback(_log_failure)
 
 

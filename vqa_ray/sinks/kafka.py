@@ -109,7 +109,9 @@ class Kafka:
         return Delivery(outcome, f"{self._spec.servers}: {line(why, 200)}")
 
     def _note(self, error: Any) -> None:
-        self._last_error = _reason(error)
+        """Keeps why no broker can be reached, rather than that none can."""
+        if error.code() != self._kafka.KafkaError._ALL_BROKERS_DOWN or not self._last_error:
+            self._last_error = _reason(error)
 
 
 def _settings(spec: KafkaSpec) -> dict[str, Any]:

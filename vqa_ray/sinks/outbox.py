@@ -47,8 +47,8 @@ class Outbox:
     """Delivers notices to channels, at least once each, in order for each incident.
 
     capacity: notices that wait for one channel. on_delivered(channel, key) is called on the channel's thread when the
-    channel needs a notice no more: it has it, or refused it for good. resends=False leaves open incidents to another
-    outbox. clock: seconds, monotonic.
+    channel needs a notice no more: it has it, or refused it for good; on_left_out in its place, where given, when it
+    did not want it. resends=False leaves open incidents to another outbox. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Outbox:
         retry: RetryPolicy = DEFAULT_RETRY,
         resends: bool = True,
         on_delivered: Callable[[str, str], None] | None = None,
+        on_left_out: Callable[[str, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -72,7 +73,7 @@ class Outbox:
                 resend_every_s=channel.resend_every_s if resends else None,
                 chance=chance,
             )
-            self._couriers[channel.name] = _Courier(channel, backlog, on_delivered, clock)
+            self._couriers[channel.name] = _Courier(channel, backlog, on_delivered, on_left_out or on_delivered, clock)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,11 +122,13 @@ class _Courier:
         channel: Channel,
         backlog: Backlog,
         on_delivered: Callable[[str, str], None] | None,
+        on_left_out: Callable[[str, str], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self._channel = channel
         self._backlog = backlog
         self._on_delivered = on_delivered
+        self._on_left_out = on_left_out
         self._clock = clock
         self._changed = threading.Condition()
         self._deadline_s: float | None = None  # time.monotonic(); set by finish()
@@ -218,8 +221,9 @@ class _Courier:
             log.warning("channel %s: not delivered, will try again: %s", name, delivery.detail)
         elif delivery.outcome is Outcome.SENT and last_error:
             log.info("channel %s: delivers again", name)
-        if settled.done and self._on_delivered is not None:
+        on_done = self._on_left_out if delivery.outcome is Outcome.LEFT_OUT else self._on_delivered
+        if settled.done and on_done is not None:
             try:
-                self._on_delivered(name, key)
+                on_done(name, key)
             except Exception:  # the fence again: the journal's trouble must not stop alerts
                 log.exception("channel %s: delivery of %s could not be recorded", name, key)

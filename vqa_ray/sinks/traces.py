@@ -101,6 +101,8 @@ class _Way:
         with self._changed:
             if len(self._queue) >= CAPACITY:
                 self.dropped += 1
+                if self.dropped == 1:
+                    log.warning("spans are dropped: the collector does not keep up")
                 return
             self._queue.append(span)
             self._changed.notify()
