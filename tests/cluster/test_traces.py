@@ -69,7 +69,8 @@ def ended(spans: list[Seen], times: int = 1) -> bool:
 
 def test_a_stream_is_traced_from_the_call_to_the_alert(fleet, source, collectors, ray_env):
     stream = StreamSpec(id="udp", url=source.url, labels={"channel": "news"})
-    spec = FleetSpec(streams=(stream,), channels=(JsonLinesSpec(path=str(ray_env / "alerts.jsonl")),))
+    alerts, page = ray_env / "alerts.jsonl", "https://vqa.example.com"
+    spec = FleetSpec(streams=(stream,), channels=(JsonLinesSpec(path=str(alerts)),), page_url=page)
     fleet.apply(spec)
     eventually(lambda: all(map(watched, fleet.status().streams)), timeout_s=60)
     collector = collectors[0]
@@ -101,7 +102,10 @@ def test_a_stream_is_traced_from_the_call_to_the_alert(fleet, source, collectors
     assert alert.attributes["vqa.channel"] == "jsonl"
     assert alert.attributes["vqa.label.channel"] == "news"
     assert (whole.end_ns - whole.start_ns) / 1e9 == pytest.approx(6.0, abs=1.0)
-    assert whole.attributes["vqa.incident"] == fleet.incidents()[0].incident_id
+    incident_id = fleet.incidents()[0].incident_id
+    assert whole.attributes["vqa.incident"] == incident_id
+    event = msgspec.json.decode(alerts.read_text().splitlines()[0])
+    assert event["data"]["page"] == f"{page}/incidents/{incident_id}"
 
     other = TraceOptions(endpoint=collectors[1].url)
     fleet.apply(msgspec.structs.replace(spec, traces=other))

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -253,3 +254,18 @@ def test_local_paths_of_channels_are_those_of_whoever_applies_the_fleet(monkeypa
     one, two, three, four, five = client._absolute(fleet).channels
     assert (one.path, two.path) == (str(tmp_path / "alerts.jsonl"), "-")
     assert (three.ca_file, four.ca_file, five.ca_file) == (str(tmp_path / "ca.pem"), "/etc/ca.pem", None)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("boto3", {"type": "sns", "topic_arn": "arn:aws:sns:eu-west-1:123456789012:x"}, "notify"),
+        ("apprise", {"type": "apprise", "url": "json://127.0.0.1:9/x"}, "notify"),
+        ("confluent_kafka", {"type": "kafka", "servers": "k:9092", "topic": "t"}, "kafka"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(module, options, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    spec = msgspec.convert(options, AnyChannelSpec, dec_hook=dec_hook)
+    with pytest.raises(ConfigError, match=rf"needs the library {module}: pip install 'vqa-ray\[{extra}\]'"):
+        spec.build()
