@@ -5,8 +5,10 @@ import http.server
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,6 +19,7 @@ from aiosmtpd.smtp import AuthResult
 from moto.server import ThreadedMotoServer
 
 from tests.channel_servers import Brokers, Certificates, Mailed, MailServer, mail_server, syslog_server
+from tests.real_servers import Server, free_tcp_ports
 from tests.receiver import Answer, Receiver, receiving
 from vqa_ray.core.notice import Incident, Notice, NoticeKind, notice_of
 from vqa_ray.core.reading import Severity
@@ -286,6 +289,51 @@ def test_a_syslog_server_that_is_away_or_not_trusted_is_tried_again(certificates
     gone = SyslogSpec(host="127.0.0.1", port=port, transport="tcp").build().send(life()[0])
     assert (strange.outcome, "certificate refused" in strange.detail) == (Outcome.RETRY, True)
     assert (gone.outcome, gone.detail) == (Outcome.RETRY, f"127.0.0.1:{port}: Connection refused")
+
+
+RSYSLOG = """
+global(workDirectory="{folder}")
+module(load="imudp")
+module(load="imtcp")
+input(type="imudp" address="127.0.0.1" port="{udp}")
+input(type="imtcp" address="127.0.0.1" port="{tcp}")
+template(name="line" type="string"
+  string="%syslogfacility-text%.%syslogseverity-text%|%timereported:::date-rfc3339%|%app-name%|%msgid%|%structured-data%|%msg%\\n")
+action(type="omfile" file="{folder}/out" template="line")
+"""
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_rsyslog_understands_all_parts(transport, require_program, tmp_path):
+    program = require_program("rsyslogd")
+    tcp, udp = free_tcp_ports(2)
+    (tmp_path / "rsyslog.conf").write_text(RSYSLOG.format(folder=tmp_path, tcp=tcp, udp=udp))
+    command = [program, "-n", "-f", str(tmp_path / "rsyslog.conf"), "-i", str(tmp_path / "pid")]
+    odd = 'a "quoted" ] back\\slash\nand a line'
+    with Server(command, [tcp], tmp_path / "log"):
+        port = udp if transport == "udp" else tcp
+        spec = SyslogSpec(host="127.0.0.1", port=port, transport=transport, facility="local3", page_url=PAGE)
+        notices = life(reason=odd, part=odd)
+        deliver(spec.build(), notices)
+        deadline_s = time.monotonic() + 30.0
+        while (lines := _lines(tmp_path / "out"))[2:] == []:
+            assert time.monotonic() < deadline_s, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+    priorities, times, names, kinds, fields, words = zip(*(line.split("|", 5) for line in lines), strict=True)
+    assert priorities == ("local3.err", "local3.crit", "local3.notice")
+    assert [datetime.fromisoformat(at) for at in times] == [one.noticed_utc for one in notices]
+    assert set(names) == {"vqa_ray"}
+    assert kinds == ("opened", "changed", "closed")
+    assert fields[0].startswith(
+        '[vqa@32473 incident="0123456789abcdef" stream="news-hd" detector="black" part="a \\"quoted'
+    )
+    assert f'page="{PAGE}/incidents/0123456789abcdef"' in fields[0]
+    assert words[2].strip().startswith("Over: black (a ")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 # ---- Kafka
