@@ -325,9 +325,8 @@ def test_rsyslog_understands_all_parts(transport, require_program, tmp_path):
     assert [datetime.fromisoformat(at) for at in times] == [one.noticed_utc for one in notices]
     assert set(names) == {"vqa_ray"}
     assert kinds == ("opened", "changed", "closed")
-    assert fields[0].startswith(
-        '[vqa@32473 incident="0123456789abcdef" stream="news-hd" detector="black" part="a \\"quoted'
-    )
+    assert fields[0].startswith('[vqa@32473 incident="0123456789abcdef" stream="news-hd" detector="black"')
+    assert r'part="a \"quoted\" \] back\\slash and a line"' in fields[0]
     assert f'page="{PAGE}/incidents/0123456789abcdef"' in fields[0]
     assert words[2].strip().startswith("Over: black (a ")
 
