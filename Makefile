@@ -28,8 +28,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra kubernetes --extra bench --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra kubernetes --extra bench \
+	  --extra notify --extra kafka --extra otel --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
-	uv pip compile --quiet --python-version 3.11 --python-platform linux --extra kubernetes --generate-hashes \
+	uv pip compile --quiet --python-version 3.11 --python-platform linux --extra kubernetes \
+	  --extra notify --extra kafka --extra otel --generate-hashes \
 	  --constraint requirements.lock \
 	  --no-emit-index-url --no-header --no-annotate pyproject.toml --output-file k8s/requirements.lock

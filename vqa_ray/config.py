@@ -17,6 +17,7 @@ from vqa_ray.core import refusal
 from vqa_ray.core.evidence import EvidenceOptions
 from vqa_ray.core.exposure import MetricsOptions
 from vqa_ray.core.source import ReconnectOptions
+from vqa_ray.core.span import TraceOptions
 from vqa_ray.core.spreading import Spreading
 from vqa_ray.core.urls import is_live, redact
 from vqa_ray.detectors.base import DetectorSpec
@@ -26,6 +27,7 @@ from vqa_ray.detectors.registry import SPECS
 from vqa_ray.errors import ConfigError, SourceError
 from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.schemes import row_of
+from vqa_ray.sinks.channel import PageUrl
 from vqa_ray.sinks.registry import AnyChannelSpec as ChannelSpec
 from vqa_ray.sinks.secret import SecretText, dec_hook
 
@@ -127,6 +129,8 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """All that is wanted: the streams, how each is watched, whom to tell, and where results go.
 
     profile: of the streams that name none. store: URI of a folder (path, `s3://`, `gs://` …), None keeps no results.
+    page_url: address at which people reach the operator's page (`vqa web`), for links in alerts.
+    traces: where OpenTelemetry traces go.
     cluster: what is left out there is as the supervisor was started. evidence: stills and clips of incidents, kept in
     the store. metrics: what Prometheus gets.
     """
@@ -139,6 +143,16 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cluster: SpreadingChanges = SpreadingChanges()
     evidence: EvidenceOptions = EvidenceOptions()
     metrics: MetricsOptions = MetricsOptions()
+    page_url: PageUrl | None = None
+    traces: TraceOptions = TraceOptions()
+
+    @property
+    def outlets(self) -> tuple[ChannelSpec, ...]:
+        """The channels as they are built: with the fleet's `page_url` where they have none."""
+        return tuple(
+            channel if channel.page_url else msgspec.structs.replace(channel, page_url=self.page_url)
+            for channel in self.channels
+        )
 
 
 def load_fleet(path: str | Path) -> FleetSpec:

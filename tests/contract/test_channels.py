@@ -1,6 +1,7 @@
 """What every alert channel keeps to: found through the registry, so a new one is tested by being in it."""
 
 import email.utils
+import functools
 import logging
 import pickle
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.channel_servers import Brokers, Certificates, MailServer, SyslogServer
 from tests.receiver import Answer, Receiver, Request, receiving
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
@@ -25,6 +27,9 @@ from vqa_ray.sinks.secret import SecretText, dec_hook, enc_hook
 
 SECRET = "correct-horse-battery-staple"
 HTTP_CHANNELS = [kind for kind in CHANNELS if issubclass(kind, HttpChannelSpec)]
+
+SNS_ANSWER = b"""<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
+<MessageId>94f20ce6-13c5-43a0-9a9e-ca52d816e90b</MessageId></PublishResult></PublishResponse>"""
 
 every_channel = pytest.mark.parametrize("kind", CHANNELS, ids=lambda kind: kind.id)
 every_http_channel = pytest.mark.parametrize("kind", HTTP_CHANNELS, ids=lambda kind: kind.id)
@@ -51,6 +56,57 @@ def notice(**changes: object) -> Notice:
     )
 
 
+class Ends:
+    """The servers of channels that post to no URL; started when a channel is first built for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._certificates = Certificates(folder)
+
+    @functools.cached_property
+    def mail(self) -> MailServer:
+        return MailServer("vqa", SECRET, self._certificates.server)
+
+    @functools.cached_property
+    def syslog(self) -> SyslogServer:
+        return SyslogServer("tcp")
+
+    @functools.cached_property
+    def kafka(self) -> Brokers:
+        return Brokers()
+
+    def options(self, kind: str, url: str) -> dict[str, object]:
+        """What channels of a kind need beyond their secrets and a URL."""
+        match kind:
+            case "email":
+                host = {"host": "127.0.0.1", "port": self.mail.port, "ca_file": self._certificates.ca_file}
+                return host | {"user": "vqa", "sender": "vqa@example.com", "to": ["on-call@example.com"]}
+            case "syslog":
+                return {"host": "127.0.0.1", "port": self.syslog.port, "transport": "tcp"}
+            case "kafka":
+                return {"servers": self.kafka.servers, "topic": "alerts", "password": None}
+            case "sns":
+                return {"topic_arn": "arn:aws:sns:eu-west-1:123456789012:alerts", "endpoint_url": url}
+            case "apprise":
+                return {"url": f"json://{url.partition('://')[2]}/{SECRET}"}
+        return {}
+
+
+ENDS: list[Ends] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    ENDS.append(Ends(tmp_path_factory.mktemp("ends")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        yield
+    used = vars(ENDS.pop())
+    for server in ("mail", "syslog"):
+        if server in used:
+            used[server].close()
+
+
 def options(kind: type[ChannelSpec], *, url: str, folder: Path) -> dict[str, object]:
     """The least that a channel needs, and every secret that it can have."""
     hints = typing.get_type_hints(kind)
@@ -59,7 +115,8 @@ def options(kind: type[ChannelSpec], *, url: str, folder: Path) -> dict[str, obj
         given["url"] = url
     if "path" in hints:
         given["path"] = str(folder / "alerts.jsonl")
-    return given | {name: SECRET for name, hint in hints.items() if SecretText in typing.get_args(hint)}
+    secrets = {name for name, hint in hints.items() if SecretText in (hint, *typing.get_args(hint))}
+    return given | dict.fromkeys(secrets, SECRET) | ENDS[-1].options(kind.id, url)
 
 
 def spec_of(kind: type[ChannelSpec], *, url: str, folder: Path, **more: object) -> ChannelSpec:
@@ -69,7 +126,7 @@ def spec_of(kind: type[ChannelSpec], *, url: str, folder: Path, **more: object) 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as one:
+    with receiving(lambda _: Answer(200, {}, SNS_ANSWER)) as one:
         yield one
 
 
@@ -104,6 +161,15 @@ def test_its_spec_travels_and_is_stored_with_its_secrets_as_written(kind, tmp_pa
     assert pickle.loads(pickle.dumps(spec)) == spec
     stored = msgspec.json.encode(spec, enc_hook=enc_hook)
     assert msgspec.json.decode(stored, type=AnyChannelSpec, dec_hook=dec_hook) == spec
+
+
+@every_channel
+def test_its_secrets_are_not_in_what_is_printed_of_it(kind, tmp_path):
+    spec = spec_of(kind, url="http://127.0.0.1:9/x", folder=tmp_path)
+    channel = spec.build()
+    for text in (repr(spec), f"{spec}", repr(channel), f"{vars(channel).get('_spec')}"):
+        assert SECRET not in text
+    channel.close()
 
 
 @every_channel
@@ -220,7 +286,7 @@ def test_no_secret_is_ever_shown(kind, receiver, tmp_path, caplog, monkeypatch):
 
     def echo(request: Request) -> Answer:
         seen.append(request)
-        lines = [request.path, *request.headers.values()]
+        lines = [request.path, *request.headers.values(), request.body.decode()]
         return Answer(400, {}, "\n".join(lines).encode())
 
     receiver.answer = echo
@@ -249,9 +315,9 @@ def test_credentials_in_the_url_come_from_the_environment_and_are_sent_but_not_s
 ):
     host = receiver.url.removeprefix("http://")
     with pytest.raises(msgspec.ValidationError, match="password in the URL"):
-        msgspec.convert({"type": kind.id, "url": f"http://user:{SECRET}@{host}/"}, AnyChannelSpec)
+        spec_of(kind, url=f"http://user:{SECRET}@{host}/", folder=tmp_path, bearer_token=None)
     monkeypatch.setenv("HOOK_PASSWORD", SECRET)
-    spec = msgspec.convert({"type": kind.id, "url": f"http://user:${{HOOK_PASSWORD}}@{host}/"}, AnyChannelSpec)
+    spec = spec_of(kind, url=f"http://user:${{HOOK_PASSWORD}}@{host}/", folder=tmp_path, bearer_token=None)
     receiver.answer = lambda request: Answer(403, {}, repr(request.headers).encode())
     delivery = spec.build().send(notice())
     assert receiver.requests[0].headers["Authorization"].startswith("Basic ")

@@ -22,7 +22,7 @@ def test_check_sums_up_a_fleet_that_is_fine():
     assert result.exit_code == 0
     assert result.output == (
         f"{EXAMPLE}: fine: 4 streams (1 https, 1 udp, 1 rtsp, 1 http); profiles 3 live, 1 sport;"
-        " alerts to alertmanager, on-call, jsonl; results in /var/lib/vqa/results\n"
+        " alerts to alertmanager, on-call, jsonl, slack, pagerduty, email; results in /var/lib/vqa/results\n"
     )
 
 

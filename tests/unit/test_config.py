@@ -75,14 +75,16 @@ REFUSED = {
         "f.yaml:1: profiles.live: the name is taken by a shipped profile; choose another and extend it"
     ),
     "channels: [{type: webhok, url: 'http://h'}]": (
-        "f.yaml:1: channels[0].type: 'webhok' is refused: give one of jsonl, webhook, alertmanager;"
+        "f.yaml:1: channels[0].type: 'webhok' is refused: give one of jsonl, webhook, alertmanager, slack, teams,"
+        " email, pagerduty, sns, syslog, kafka, apprise;"
         " did you mean 'webhook'?"
     ),
     "channels: [{url: 'http://h'}]": (
-        "f.yaml:1: channels[0].type: is missing: give one of jsonl, webhook, alertmanager"
+        "f.yaml:1: channels[0].type: is missing: give one of jsonl, webhook, alertmanager, slack, teams, email,"
+        " pagerduty, sns, syslog, kafka, apprise"
     ),
     "channels: [{type: jsonl, url: 'http://h'}]": (
-        "f.yaml:1: channels[0].url: there is no such name; there are: name, path"
+        "f.yaml:1: channels[0].url: there is no such name; there are: min_severity, name, page_url, path"
     ),
     "channels: [{type: jsonl}, {type: jsonl}]": (
         "f.yaml:1: channels[1].name: 'jsonl' is the name of channels[0] already"
@@ -267,3 +269,36 @@ def test_how_streams_are_spread_is_changed_only_where_the_fleet_says_so():
 def test_a_wrong_section_cluster_is_refused_with_its_path(text: str, words: str):
     with pytest.raises(ConfigError, match=re.escape(words)):
         parse_fleet(text)
+
+
+def test_channels_link_to_the_fleets_page_unless_they_name_another():
+    fleet = parse_fleet(
+        "page_url: https://vqa.example.com\n"
+        "channels:\n"
+        "  - {type: jsonl}\n"
+        "  - {type: slack, url: 'https://h/x', page_url: 'https://inside.example.com', min_severity: major}\n"
+    )
+    assert [one.page_url for one in fleet.outlets] == ["https://vqa.example.com", "https://inside.example.com"]
+    assert fleet.channels[0].page_url is None
+    assert fleet.outlets[1].min_severity is Severity.MAJOR
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"),
+    [
+        ("{type: email, host: h, sender: nobody, to: [a@b]}", "sender"),
+        ("{type: email, host: h, sender: a@b, to: []}", "to"),
+        ("{type: email, host: h, sender: a@b, to: [a@b], user: u}", "user and password go together"),
+        ("{type: email, host: h, sender: a@b, to: [a@b], user: u, password: p, security: none}", "in the clear"),
+        ("{type: sns, topic_arn: 'arn:aws:sqs:eu:1:x'}", "topic_arn"),
+        ("{type: syslog, transport: smoke}", "transport"),
+        ("{type: kafka, servers: 'kafka', topic: t}", "servers"),
+        ("{type: kafka, servers: 'k:9092', topic: t, user: u, password: p}", "sasl_tls"),
+        ("{type: pagerduty}", "routing_key"),
+        ("{type: slack, url: 'https://h/x', min_severity: loud}", "min_severity"),
+        ("{type: slack, url: 'https://h/x', page_url: 'vqa.example.com'}", "page_url"),
+    ],
+)
+def test_channels_that_cannot_work_are_refused(channel, why):
+    with pytest.raises(ConfigError, match=why):
+        parse_fleet(f"channels: [{channel}]")

@@ -5,12 +5,15 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from vqa_ray.config import parse_fleet
+from vqa_ray.core.advice import ADVICE
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
@@ -108,6 +111,7 @@ def test_an_open_incident_is_an_alert_that_ends_in_the_future():
             "summary": "silent_channel FR on news/1 since 2026-01-01 12:00:00 UTC",
             "description": "FR is silent; worst value -93.5 dBFS",
             "incident_id": "one-1",
+            "advice": ADVICE["silent_channel"],
         },
         "startsAt": START,
         "endsAt": NOW + timedelta(seconds=300),
@@ -233,3 +237,35 @@ def test_a_secret_prints_as_stars_and_is_read_from_the_environment_when_used(mon
 def test_a_secret_that_is_no_text_is_refused(value):
     with pytest.raises(msgspec.ValidationError, match="secret is text"):
         msgspec.convert(value, SecretText, dec_hook=dec_hook)
+
+
+def test_local_paths_of_channels_are_those_of_whoever_applies_the_fleet(monkeypatch, tmp_path):
+    from vqa_ray.cluster import client
+
+    monkeypatch.chdir(tmp_path)
+    fleet = parse_fleet(
+        "channels:\n"
+        "  - {type: jsonl, path: alerts.jsonl}\n"
+        "  - {type: jsonl, name: out, path: '-'}\n"
+        "  - {type: syslog, transport: tls, ca_file: ca.pem}\n"
+        "  - {type: email, host: h, sender: a@b, to: [a@b], ca_file: /etc/ca.pem}\n"
+        "  - {type: kafka, servers: 'k:9093', topic: t, security: tls}\n"
+    )
+    one, two, three, four, five = client._absolute(fleet).channels
+    assert (one.path, two.path) == (str(tmp_path / "alerts.jsonl"), "-")
+    assert (three.ca_file, four.ca_file, five.ca_file) == (str(tmp_path / "ca.pem"), "/etc/ca.pem", None)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("boto3", {"type": "sns", "topic_arn": "arn:aws:sns:eu-west-1:123456789012:x"}, "notify"),
+        ("apprise", {"type": "apprise", "url": "json://127.0.0.1:9/x"}, "notify"),
+        ("confluent_kafka", {"type": "kafka", "servers": "k:9092", "topic": "t"}, "kafka"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(module, options, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    spec = msgspec.convert(options, AnyChannelSpec, dec_hook=dec_hook)
+    with pytest.raises(ConfigError, match=rf"needs the library {module}: pip install 'vqa-ray\[{extra}\]'"):
+        spec.build()

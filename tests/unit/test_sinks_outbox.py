@@ -5,13 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tests.unit.test_sinks_backlog import CHANGED, CLOSED, GIVE_UP, RETRY, SENT, notice
 from vqa_ray.core.notice import Notice
+from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
 from vqa_ray.sinks.backlog import RetryPolicy
-from vqa_ray.sinks.channel import Delivery
+from vqa_ray.sinks.channel import Delivery, Selective
 from vqa_ray.sinks.outbox import Outbox
 
 FAST = RetryPolicy(first_s=0.01, ceiling_s=0.02)
@@ -272,3 +274,48 @@ def test_the_clock_is_the_callers():
     box.put(notice(incident="b"))  # wakes the thread, which finds both due
     until(lambda: box.stats()["fake"].sent == 2)
     box.stop()
+
+
+def of(severity: Severity, told: Notice) -> Notice:
+    return msgspec.structs.replace(told, incident=msgspec.structs.replace(told.incident, severity=severity))
+
+
+def test_what_is_too_mild_for_a_channel_is_done_but_not_sent_until_it_grows_worse(caplog):
+    every, bad = Fake("every", resend_every_s=60.0), Fake("bad", resend_every_s=60.0)
+    delivered: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str]] = []
+    box = Outbox(
+        [every, Selective(bad, Severity.MAJOR)],
+        on_delivered=lambda channel, key: delivered.append((channel, key)),
+        on_left_out=lambda channel, key: left_out.append((channel, key)),
+    )
+    box.start()
+    for told in (
+        of(Severity.MINOR, notice(incident="mild")),
+        of(Severity.MINOR, notice(CLOSED, "mild")),
+        of(Severity.MINOR, notice(incident="worse")),
+        of(Severity.CRITICAL, notice(CHANGED, "worse", sequence=3)),
+        of(Severity.CRITICAL, notice(CLOSED, "worse")),
+    ):
+        box.put(told)
+    assert box.stop(5.0)
+    assert len(every.sent) == 5
+    assert bad.sent == ["worse:changed:3", "worse:closed"]
+    assert [key for channel, key in delivered if channel == "bad"] == bad.sent
+    assert sorted(left_out) == [("bad", "mild:closed"), ("bad", "mild:opened"), ("bad", "worse:opened")]
+    stats = box.stats()["bad"]
+    assert (stats.sent, stats.given_up, stats.retried, stats.waiting, stats.open) == (2, 0, 0, 0, 0)
+    assert caplog.text == ""
+
+
+def test_what_is_left_out_says_nothing_of_the_receiver():
+    bad = Fake("bad", lambda _: RETRY)
+    box = Outbox([Selective(bad, Severity.MAJOR)], retry=FAST)
+    box.start()
+    box.put(of(Severity.CRITICAL, notice(incident="worse")))
+    bad.wait(1)
+    until(lambda: box.stats()["bad"].last_error == "503")
+    box.put(of(Severity.INFO, notice(incident="mild")))
+    until(lambda: box.stats()["bad"].waiting == 1)
+    assert box.stats()["bad"].last_error == "503"
+    box.stop(1.0)

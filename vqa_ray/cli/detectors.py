@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vqa_ray import config
 from vqa_ray.cli import show
+from vqa_ray.core.advice import advice
 from vqa_ray.core.refusal import suggest
 from vqa_ray.detectors.base import DetectorSpec
 from vqa_ray.detectors.registry import SPECS, by_id, options, summary
@@ -51,6 +52,7 @@ def described(spec: type[DetectorSpec]) -> dict[str, object]:
         "hidden_by": spec.hidden_by,
         "worse_with": spec.worse_with,
         "adapts": spec.adapts,
+        "advice": advice(spec.id),
         "options": options(spec),
         "profiles": profiles,
     }
@@ -92,6 +94,7 @@ def _page(spec: type[DetectorSpec]) -> Group:
         Text.assemble((spec.id, "bold"), f"  reads {' and '.join(spec.inputs)}, measures {spec.unit}{hidden}{worse}"),
         Text(summary(spec)),
         *([Text(f"Adapts to the stream: {spec.adapts}.")] if spec.adapts else []),
+        Text(f"What to try: {advice(spec.id)}"),
         Padding(table, (1, 0, 1, 2), expand=False),
     )
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inject": ("vqa_ray.cli.evaluate:inject", "Make a labelled set: put defects into clean clips."),
     "cost": ("vqa_ray.cli.sizing:cost", "Measure one stream on this machine, and say what many of them take."),
     "check": ("vqa_ray.cli.declare:check", "Check a fleet file without starting anything."),
+    "channels": ("vqa_ray.cli.channels:channels", "Send a test message to the alert channels of a fleet file."),
     "schema": ("vqa_ray.cli.declare:schema", "Print the JSON Schema of a fleet file."),
     "run": ("vqa_ray.cli.run:run", "Watch a fleet on Ray and show it live."),
     "apply": ("vqa_ray.cli.fleet:apply", "Make the running fleet what a file says."),

@@ -105,7 +105,7 @@ class Analyzer:
         self._link = link or RayLink()
         self._end = end
         self._ended = threading.Event()
-        self._outlets = Outlets(f"{name}-{os.getpid()}")
+        self._outlets = Outlets(f"{name}-{os.getpid()}", name)
         self._try_to_configure(setup)
         self._lock = threading.Lock()  # of leases, versions, known, rehearsals and supervisor
         self._leases = Leases(options.lease_s, options.grace_s)

@@ -20,6 +20,10 @@ from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.urls import scheme
 from vqa_ray.errors import ClusterError, ClusterUnreachable
 from vqa_ray.sinks.jsonl import STDOUT, JsonLinesSpec
+from vqa_ray.sinks.kafka import KafkaSpec
+from vqa_ray.sinks.mail import EmailSpec
+from vqa_ray.sinks.registry import AnyChannelSpec
+from vqa_ray.sinks.syslog import SyslogSpec
 
 log = logging.getLogger(__name__)
 
@@ -265,13 +269,18 @@ def _one_a_core(cores: int | None) -> ClusterOptions:
 
 def _absolute(fleet: FleetSpec) -> FleetSpec:
     """The same, with local paths as they are from here: actors have another working directory."""
-    channels = [
-        msgspec.structs.replace(c, path=_path(c.path)) if isinstance(c, JsonLinesSpec) and c.path != STDOUT else c
-        for c in fleet.channels
-    ]
+    channels = [_absolute_channel(channel) for channel in fleet.channels]
     streams = [msgspec.structs.replace(s, url=_path(s.url)) for s in fleet.streams]
     store = _path(fleet.store) if fleet.store else None
     return msgspec.structs.replace(fleet, channels=tuple(channels), streams=tuple(streams), store=store)
+
+
+def _absolute_channel(channel: AnyChannelSpec) -> AnyChannelSpec:
+    if isinstance(channel, JsonLinesSpec) and channel.path != STDOUT:
+        return msgspec.structs.replace(channel, path=_path(channel.path))
+    if isinstance(channel, EmailSpec | SyslogSpec | KafkaSpec) and channel.ca_file:
+        return msgspec.structs.replace(channel, ca_file=_path(channel.ca_file))
+    return channel
 
 
 def _path(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ import msgspec
 
 from vqa_ray.cluster.state import Entry, StateStore
 from vqa_ray.cluster.tally import Tally
+from vqa_ray.core import span
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
-from vqa_ray.sinks.channel import Channel
+from vqa_ray.sinks import traces
+from vqa_ray.sinks.channel import Channel, built
 from vqa_ray.sinks.outbox import ChannelStats, Outbox
 from vqa_ray.sinks.registry import AnyChannelSpec
 
@@ -51,7 +54,7 @@ class Journal:
     @staticmethod
     def build(specs: Iterable[AnyChannelSpec]) -> list[Channel]:
         """The channels; ConfigError where one cannot work here."""
-        return [spec.build() for spec in specs]
+        return [built(spec) for spec in specs]
 
     @property
     def channels(self) -> dict[str, ChannelStats]:
@@ -64,7 +67,7 @@ class Journal:
 
     async def use(self, channels: Sequence[Channel]) -> None:
         """Delivers to these from now on: first what the journal holds for them, open incidents where they ask."""
-        outbox = Outbox(channels, on_delivered=self._delivered)
+        outbox = Outbox(channels, on_delivered=self._delivered, on_left_out=self._mark)
         async with self._writing:
             await asyncio.get_running_loop().run_in_executor(None, self._outbox.stop, 2.0)
             for waiting in await self.do(self._store.undelivered, outbox.names):
@@ -79,6 +82,7 @@ class Journal:
             new = {notice.key for notice in await self.do(self._store.journal, entries, self._outbox.names)}
             fresh = [entry for entry in entries if entry.notice.key in new]
             self.tally.noticed(entry.notice for entry in fresh)
+            _trace(entry.notice for entry in fresh)
             for entry in fresh:
                 if not entry.delivered:
                     self._time(entry.notice)
@@ -108,7 +112,21 @@ class Journal:
         """On the channel's thread."""
         if (noticed_utc := self._opened.get(key)) is not None:
             self._taken.append(max(0.0, (datetime.now(UTC) - noticed_utc).total_seconds()))
+        self._mark(channel, key)
+
+    def _mark(self, channel: str, key: str) -> None:
+        """On the channel's thread."""
         self._thread.submit(self._store.delivered, key, channel).add_done_callback(_log_failure)
+
+
+def _trace(notices: Iterable[Notice]) -> None:
+    """Each transition as it is written down, and the incident as a whole once it is over."""
+    if not traces.HERE.on:
+        return
+    for notice in notices:
+        traces.HERE.put(span.journaled(notice, time.time_ns()))
+        if notice.kind is NoticeKind.CLOSED:
+            traces.HERE.put(span.whole(notice.incident))
 
 
 def _closing(incident: Incident, now_utc: datetime) -> Notice:

@@ -7,6 +7,7 @@ import msgspec
 
 from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.evidence import EvidenceOptions
+from vqa_ray.core.span import TraceOptions
 from vqa_ray.core.spreading import Spreading
 from vqa_ray.pipeline.worker import StreamReport, Told
 from vqa_ray.sinks.registry import AnyChannelSpec
@@ -60,6 +61,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     store: str | None = None
     channels: tuple[AnyChannelSpec, ...] = ()
     evidence: EvidenceOptions = EvidenceOptions()
+    traces: TraceOptions = TraceOptions()
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import VqaError
 from vqa_ray.pipeline.evidence import Case, Desk
 from vqa_ray.pipeline.worker import Told
+from vqa_ray.sinks import traces
+from vqa_ray.sinks.channel import built
 from vqa_ray.sinks.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -74,11 +76,12 @@ class Evidence:
 class Outlets:
     """Swapped as a whole when the fleet's store or channels change. Thread-safe.
 
-    writer: the part of file names that no other writer has.
+    writer: the part of file names that no other writer has. who: the process's name in traces.
     """
 
-    def __init__(self, writer: str) -> None:
+    def __init__(self, writer: str, who: str = "") -> None:
         self._writer = writer
+        self._who = who or writer
         self._lock = threading.Lock()
         self._setup = Setup()
         self._store: ResultStore | None = None
@@ -87,13 +90,14 @@ class Outlets:
 
     def configure(self, setup: Setup) -> None:
         """Uses these from now on; VqaError, with nothing changed, if one cannot be opened."""
+        traces.HERE.use(setup.traces, self._who)
         with self._lock:
             if setup == self._setup:
                 return
             store, outbox = self._store, self._outbox
             new_store = store if setup.store == self._setup.store else _open_store(setup.store, self._writer)
             if setup.channels != self._setup.channels:
-                self._outbox = Outbox((spec.build() for spec in setup.channels), resends=False)
+                self._outbox = Outbox((built(spec) for spec in setup.channels), resends=False)
                 self._outbox.start()
             moved = (setup.store, setup.evidence.url) != (self._setup.store, self._setup.evidence.url)
             desk = _open_desk(setup.store, setup.evidence) if moved else None
@@ -141,6 +145,7 @@ class Outlets:
             self._outbox.stop(STOP_S)
         if self._store is not None:
             self._store.close()
+        traces.HERE.close()
         self.evidence.use(None)  # last: what the others hold matters more, should this process be killed
 
 

@@ -45,6 +45,7 @@ from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.urls import redact
 from vqa_ray.errors import ClusterError, ConfigError
 from vqa_ray.pipeline.stream import without_position
+from vqa_ray.sinks import traces
 from vqa_ray.sinks.secret import dec_hook, enc_hook
 
 log = logging.getLogger(__name__)
@@ -178,13 +179,14 @@ class Supervisor:
         result = changes.between(self._fleet, fleet)
         if fleet.store is not None and fleet.store != self._fleet.store:
             await asyncio.get_running_loop().run_in_executor(None, outlets.check, fleet.store)
-        if fleet.channels != self._fleet.channels:
-            await self._journal.use(self._journal.build(fleet.channels))
+        if fleet.outlets != self._fleet.outlets:
+            await self._journal.use(self._journal.build(fleet.outlets))
         await self._journal.do(self._journal.store.save_fleet, data)
         self._fleet = fleet
         self._roster.options = options
         self._roster.want(wanted)
         self._crew.setup = _setup(fleet)
+        traces.HERE.use(fleet.traces, SUPERVISOR)
         await self._crew.tidy()
         self._wake.set()
         return result
@@ -274,7 +276,9 @@ class Supervisor:
         await self._crew.stop()
         empty = msgspec.json.encode(FleetSpec())
         await self._journal.do(self._journal.store.save_fleet, empty)
-        return await self._journal.stop(OUTBOX_STOP_S)
+        done = await self._journal.stop(OUTBOX_STOP_S)
+        await asyncio.get_running_loop().run_in_executor(None, traces.HERE.close)
+        return done
 
     # ---- what analyzers say
 
@@ -425,8 +429,9 @@ class Supervisor:
         self._roster.want(_wanted(self._fleet))
         await self._parking.recover()
         self._crew.setup = _setup(self._fleet)
+        traces.HERE.use(self._fleet.traces, SUPERVISOR)
         try:
-            await self._journal.use(self._journal.build(self._fleet.channels))
+            await self._journal.use(self._journal.build(self._fleet.outlets))
         except ConfigError as error:
             log.error("alerts are journaled but not delivered: %s", error)
 
@@ -462,7 +467,7 @@ def _last_word(owner: Owner | None, epoch: int) -> bool:
 
 
 def _setup(fleet: FleetSpec) -> Setup:
-    return Setup(store=fleet.store, channels=fleet.channels, evidence=fleet.evidence)
+    return Setup(store=fleet.store, channels=fleet.outlets, evidence=fleet.evidence, traces=fleet.traces)
 
 
 def _checked(fleet: FleetSpec) -> bytes:

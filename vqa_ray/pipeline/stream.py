@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vqa_ray.config import Profile, StreamSpec
+from vqa_ray.core import span
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.demand import Shape
 from vqa_ray.core.health import WHOLE
@@ -37,6 +38,8 @@ from vqa_ray.pipeline import overload
 from vqa_ray.pipeline.analysis import LASTING, Analysis, Item, StreamState
 from vqa_ray.pipeline.evidence import Keeper, Witness
 from vqa_ray.pipeline.marks import mark
+from vqa_ray.pipeline.trail import Trail
+from vqa_ray.sinks import traces
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +185,7 @@ class StreamRun:
         self._progress = _Progress(monotonic())
         self._fault: Exception | None = None  # of the watchdog's look
         self._shape: Shape | None = None
+        self._trail: Trail | None = None  # of this connection, where traces are wanted
 
     # ---- from other threads
 
@@ -313,6 +317,8 @@ class StreamRun:
         try:
             self._connect_and_read()
         except SourceError as error:
+            if self._trail is not None:
+                self._trail.failed(str(error))
             self._failed(str(error))
 
     def _connect_and_read(self) -> None:
@@ -323,7 +329,10 @@ class StreamRun:
             self._expected_s = None
         options, witness = self.profile.source, self._witness
         options = replace(options, ring_bytes=0) if witness is None else witness.source(options)
+        self._trail = Trail(self.stream.id, self.epoch, self.stream.url) if traces.HERE.on else None
         connection = open_source(self.stream.url, options, self._timeline, live=self._live)
+        if self._trail is not None:
+            self._trail.opened(connection.info)
         connection.tells_services = Input.SERVICES in self.analysis.wants
         connection.tells_coding = Input.CODING in self.analysis.wants
         self._connection = connection
@@ -369,6 +378,8 @@ class StreamRun:
                 self._raise_fault()
                 if self.life.state is not State.LIVE:
                     self._event(Event.PACKET, now_s)
+                if self._trail is not None and not self._trail.over and any(map(_is_media, items)):
+                    self._trail.first_frame()
                 self._take(items if self._until_s is None else self._new(items))
                 if self._live and items and progress.due(now_s):
                     self._adapt(connection, now_s)
@@ -545,7 +556,10 @@ class StreamRun:
             found = self._witness.note(found, self.analysis.book)
         noticed_utc, snapshot = datetime.now(UTC), self._snapshot()
         for kind, incident in found:
-            self._tell(Told(notice_of(kind, incident, noticed_utc), self.epoch, snapshot))
+            notice = notice_of(kind, incident, noticed_utc)
+            if traces.HERE.on:
+                traces.HERE.put(span.detected(notice, self.epoch, self._trail.name if self._trail else ""))
+            self._tell(Told(notice, self.epoch, snapshot))
 
     def _source_state(self, now_s: float) -> SourceState:
         """Up or not, on the timeline: silence began where the last media that came ends, and when more was due.
@@ -588,6 +602,10 @@ class StreamRun:
         since_s = self._progress.calling_since_s
         limit_s = max(self.profile.source.open_timeout_s, self.profile.source.read_timeout_s) + STUCK_AFTER_S
         return since_s is not None and now_s - since_s > limit_s
+
+
+def _is_media(item: Item) -> bool:
+    return isinstance(item, Picture | AudioBlock)
 
 
 def _shape(info: SourceInfo) -> Shape | None:

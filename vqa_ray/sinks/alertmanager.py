@@ -14,7 +14,9 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from vqa_ray.core.advice import advice
 from vqa_ray.core.evidence import START, STRIP
+from vqa_ray.core.message import page_of
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.sinks.channel import Delivery
 from vqa_ray.sinks.http import HttpChannelSpec, Poster
@@ -89,7 +91,7 @@ def alert(incident: Incident, spec: AlertmanagerSpec, now: datetime) -> dict[str
     """A `postableAlert` of Alertmanager's OpenAPI document, as told at `now`."""
     return {
         "labels": _labels(incident, spec),
-        "annotations": _annotations(incident),
+        "annotations": _annotations(incident, spec.page_url),
         "startsAt": incident.start_utc,
         "endsAt": _ends_at(incident, now, spec.expire_s),
     }
@@ -120,7 +122,7 @@ def _label_name(text: str) -> str:
     return f"_{name}" if name[:1].isdigit() else name
 
 
-def _annotations(incident: Incident) -> dict[str, str]:
+def _annotations(incident: Incident, page_url: str | None) -> dict[str, str]:
     where = f"{incident.detector} {incident.part}".rstrip()
     state = "since" if incident.open else "from"
     summary = f"{where} on {incident.stream_id} {state} {incident.start_utc:%Y-%m-%d %H:%M:%S} UTC"
@@ -131,5 +133,8 @@ def _annotations(incident: Incident) -> dict[str, str]:
         "summary": summary,
         "description": "; ".join(line for line in lines if line),
         "incident_id": incident.incident_id,
+        "advice": advice(incident.detector),
     }
+    if page := page_of(incident, page_url):
+        told["page"] = page
     return told | ({"evidence": f"{incident.evidence}/{START}{STRIP}"} if incident.evidence else {})

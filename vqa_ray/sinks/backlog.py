@@ -185,10 +185,13 @@ class Backlog:
             self._schedule(_lane(send.notice.incident), now_s + self._retry.delay_s(entry.failures, self._chance()))
             return Settled(done=False, failures=entry.failures)
         self._finish(send.notice, delivery.outcome, now_s)
-        return Settled(done=True, given_up=delivery.outcome is not Outcome.SENT, failures=entry.failures)
+        given_up = delivery.outcome not in (Outcome.SENT, Outcome.LEFT_OUT)
+        return Settled(done=True, given_up=given_up, failures=entry.failures)
 
     def _judge(self, lane: Lane, delivery: Delivery, now_s: float) -> None:
         """What the outcome says of the receiver as a whole."""
+        if delivery.outcome is Outcome.LEFT_OUT:
+            return
         if delivery.outcome is not Outcome.RETRY:
             if len(self._failing) >= OUTAGE_LANES:
                 self.hurry(now_s)
@@ -225,6 +228,8 @@ class Backlog:
         if lane in self._lanes:
             self._schedule(lane, now_s)
         _remember(self._settled, notice.key, None, 2 * self._capacity)
+        if outcome is Outcome.LEFT_OUT:
+            return
         if outcome is not Outcome.SENT:
             self.counts.given_up += 1
             return

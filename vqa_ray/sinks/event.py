@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from vqa_ray.core.message import page_of
 from vqa_ray.core.notice import Notice
 
 TYPE_PREFIX = "io.vqa-ray.incident."
@@ -12,12 +13,16 @@ CONTENT_TYPE = "application/cloudevents+json"
 _encoder = msgspec.json.Encoder()
 
 
-def cloud_event(notice: Notice) -> bytes:
+def cloud_event(notice: Notice, page_url: str | None = None) -> bytes:
     """One line of UTF-8 JSON; `id` with `source` is the same for each telling of the notice (CloudEvents 1.0.2, 3.1).
 
-    `data` is the incident with the fields of `core.notice.Incident`, and `sequence` of a change.
+    `data` is the incident with the fields of `core.notice.Incident`, `sequence` of a change, and where `page_url` is
+    known the incident's `page` on the operator's page.
     """
     incident = notice.incident
+    data: dict[str, object] = {"kind": notice.kind, "sequence": notice.sequence, "incident": incident}
+    if page := page_of(incident, page_url):
+        data["page"] = page
     return _encoder.encode(
         {
             "specversion": "1.0",
@@ -27,6 +32,6 @@ def cloud_event(notice: Notice) -> bytes:
             "subject": incident.incident_id,
             "time": notice.noticed_utc,
             "datacontenttype": "application/json",
-            "data": {"kind": notice.kind, "sequence": notice.sequence, "incident": incident},
+            "data": data,
         }
     )

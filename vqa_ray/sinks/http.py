@@ -1,5 +1,6 @@
 """One HTTP POST, tried once: connection kept alive, no redirects, no secrets in what is said of it."""
 
+import contextlib
 import email.utils
 import http
 import logging
@@ -9,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +22,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from vqa_ray.core.urls import resolve
 from vqa_ray.errors import ConfigError
 from vqa_ray.sinks.channel import ChannelSpec, Delivery, Outcome, SendTimeout
-from vqa_ray.sinks.secret import MASK, Secret, SecretText
+from vqa_ray.sinks.secret import MASK, Secret, SecretText, masked
 
 CONNECT_TIMEOUT_S = 3.0
 RETRIED = frozenset({408, 425, 429})  # and all of 5xx; other 4xx say that the request itself is wrong
@@ -115,8 +116,18 @@ class _Bearer(AuthBase):
 
 
 def _keeps_the_url(_: logging.LogRecord) -> bool:
-    """Filters what urllib3 logs while we send, at any level: it writes the URL's path, where tokens stand."""
     return not getattr(_sending, "on", False)
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """Drops what urllib3 logs on this thread meanwhile, at any level: it writes the URL's path, where tokens stand."""
+    logging.getLogger("urllib3.connectionpool").addFilter(_keeps_the_url)  # once, however often it is added
+    _sending.on = True
+    try:
+        yield
+    finally:
+        _sending.on = False
 
 
 class Poster:
@@ -131,11 +142,9 @@ class Poster:
         self._limit_s = timeout_s
         bearer = token.reveal() if token else None
         parts = urlsplit(base)
-        masked = {bearer, password, parts.query, parts.path.strip("/"), *hidden}
-        self._masked = sorted((text for text in masked if text and len(text) > 3), key=len, reverse=True)
+        self._hidden = {text for text in (bearer, password, parts.query, parts.path.strip("/"), *hidden) if text}
         auth: AuthBase = HTTPBasicAuth(user, password) if user or password else _Bearer(bearer)
         self._prepare(parts._replace(path=parts.path.rstrip("/") + path).geturl() if path else base, auth)
-        logging.getLogger("urllib3.connectionpool").addFilter(_keeps_the_url)
 
     def _prepare(self, url: str, auth: AuthBase) -> None:
         """Does once what is the same for each request: proxies of the environment alone cost 0.8 ms a request."""
@@ -153,14 +162,14 @@ class Poster:
         request = self._template.copy()
         request.headers.update(headers)
         request.prepare_body(body, None)
-        _sending.on = True
         try:
-            with self._session.send(request, timeout=self._timeout, allow_redirects=False, **self._settings) as answer:
+            with (
+                unlogged(),
+                self._session.send(request, timeout=self._timeout, allow_redirects=False, **self._settings) as answer,
+            ):
                 return self._delivery(answer)
         except (requests.RequestException, OSError) as error:
             return Delivery(Outcome.RETRY, f"{self.shown}: {_cause(error)}")
-        finally:
-            _sending.on = False
 
     def _delivery(self, answer: requests.Response) -> Delivery:
         words = self._read(answer)
@@ -182,12 +191,7 @@ class Poster:
                     break
         except (urllib3.exceptions.HTTPError, OSError):
             pass  # the status has come, and it alone decides
-        return self._mask(" ".join(text.decode("utf-8", "replace").split()))[:SHOWN_CHARS]
-
-    def _mask(self, text: str) -> str:
-        for secret in self._masked:
-            text = text.replace(secret, MASK)
-        return text
+        return masked(" ".join(text.decode("utf-8", "replace").split()), self._hidden)[:SHOWN_CHARS]
 
     def close(self) -> None:
         """Closes idle connections."""

@@ -28,7 +28,9 @@ class JsonLinesSpec(ChannelSpec, frozen=True, kw_only=True, tag="jsonl"):
 
     def build(self) -> "JsonLines | JsonLinesToStdout":
         """The channel; raises ConfigError when the file cannot be opened for writing."""
-        return JsonLinesToStdout(self.label) if self.path == STDOUT else JsonLines(self.label, Path(self.path))
+        if self.path == STDOUT:
+            return JsonLinesToStdout(self.label, self.page_url)
+        return JsonLines(self.label, Path(self.path), self.page_url)
 
 
 class JsonLines:
@@ -36,8 +38,9 @@ class JsonLines:
 
     resend_every_s: float | None = None
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, page_url: str | None = None) -> None:
         self.name = name
+        self._page_url = page_url
         self._path = path.expanduser()
         self._torn = False
         try:
@@ -50,7 +53,7 @@ class JsonLines:
 
     def send(self, notice: Notice, /) -> Delivery:
         """Appends one line by one write, so that lines of several processes do not mix."""
-        line = (b"\n" if self._torn else b"") + cloud_event(notice) + b"\n"
+        line = (b"\n" if self._torn else b"") + cloud_event(notice, self._page_url) + b"\n"
         try:
             file = self._open()
             try:
@@ -74,14 +77,15 @@ class JsonLinesToStdout:
     resend_every_s: float | None = None
     _lock = threading.Lock()  # one for all: there is one standard output
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, page_url: str | None = None) -> None:
         self.name = name
+        self._page_url = page_url
 
     def send(self, notice: Notice, /) -> Delivery:
         """Writes one line and flushes it."""
         try:
             with self._lock:
-                sys.stdout.write(cloud_event(notice).decode() + "\n")
+                sys.stdout.write(cloud_event(notice, self._page_url).decode() + "\n")
                 sys.stdout.flush()
         except (OSError, ValueError) as error:  # closed by its reader, or by us
             return Delivery(Outcome.GIVE_UP, f"standard output: {getattr(error, 'strerror', None) or 'closed'}")

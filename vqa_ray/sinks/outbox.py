@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from vqa_ray.core.notice import Notice
+from vqa_ray.core.span import alerted
 from vqa_ray.errors import ConfigError
+from vqa_ray.sinks import traces
 from vqa_ray.sinks.backlog import DEFAULT_RETRY, Backlog, RetryPolicy, Send, Settled, Wait
 from vqa_ray.sinks.channel import Channel, Delivery, Outcome
 
@@ -45,8 +47,8 @@ class Outbox:
     """Delivers notices to channels, at least once each, in order for each incident.
 
     capacity: notices that wait for one channel. on_delivered(channel, key) is called on the channel's thread when the
-    channel needs a notice no more: it has it, or refused it for good. resends=False leaves open incidents to another
-    outbox. clock: seconds, monotonic.
+    channel needs a notice no more: it has it, or refused it for good; on_left_out in its place, where given, when it
+    did not want it. resends=False leaves open incidents to another outbox. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Outbox:
         retry: RetryPolicy = DEFAULT_RETRY,
         resends: bool = True,
         on_delivered: Callable[[str, str], None] | None = None,
+        on_left_out: Callable[[str, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -70,7 +73,7 @@ class Outbox:
                 resend_every_s=channel.resend_every_s if resends else None,
                 chance=chance,
             )
-            self._couriers[channel.name] = _Courier(channel, backlog, on_delivered, clock)
+            self._couriers[channel.name] = _Courier(channel, backlog, on_delivered, on_left_out or on_delivered, clock)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,11 +122,13 @@ class _Courier:
         channel: Channel,
         backlog: Backlog,
         on_delivered: Callable[[str, str], None] | None,
+        on_left_out: Callable[[str, str], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self._channel = channel
         self._backlog = backlog
         self._on_delivered = on_delivered
+        self._on_left_out = on_left_out
         self._clock = clock
         self._changed = threading.Condition()
         self._deadline_s: float | None = None  # time.monotonic(); set by finish()
@@ -171,7 +176,10 @@ class _Courier:
             delivery = self._send(send.notice)
             with self._changed:
                 settled = self._backlog.settle(send, delivery, self._clock())
-                recovered, self._last_error = self._last_error, delivery.detail
+                recovered = self._last_error
+                if delivery.outcome is not Outcome.LEFT_OUT:
+                    self._last_error = delivery.detail
+            self._trace(send, delivery, settled)
             self._report(send, delivery, settled, recovered)
 
     def _next(self) -> Send | None:
@@ -200,16 +208,22 @@ class _Courier:
             # Only the type is told: the text of a foreign exception may hold a URL with a token in it.
             return Delivery(Outcome.RETRY, f"{type(error).__name__} in channel {type(self._channel).__name__}")
 
+    def _trace(self, send: Send, delivery: Delivery, settled: Settled) -> None:
+        if traces.HERE.on and settled.done and delivery.outcome is not Outcome.LEFT_OUT:
+            error = delivery.detail if settled.given_up else ""
+            traces.HERE.put(alerted(send.notice, self._channel.name, time.time_ns(), settled.failures + 1, error))
+
     def _report(self, send: Send, delivery: Delivery, settled: Settled, last_error: str) -> None:
         name, key = self._channel.name, send.notice.key
         if settled.given_up:
             log.error("channel %s: gave up %s: %s", name, key, delivery.detail)
-        elif delivery.outcome is not Outcome.SENT and delivery.detail != last_error:
+        elif delivery.outcome in (Outcome.RETRY, Outcome.GIVE_UP) and delivery.detail != last_error:
             log.warning("channel %s: not delivered, will try again: %s", name, delivery.detail)
         elif delivery.outcome is Outcome.SENT and last_error:
             log.info("channel %s: delivers again", name)
-        if settled.done and self._on_delivered is not None:
+        on_done = self._on_left_out if delivery.outcome is Outcome.LEFT_OUT else self._on_delivered
+        if settled.done and on_done is not None:
             try:
-                self._on_delivered(name, key)
+                on_done(name, key)
             except Exception:  # the fence again: the journal's trouble must not stop alerts
                 log.exception("channel %s: delivery of %s could not be recorded", name, key)

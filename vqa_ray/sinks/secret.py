@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -44,6 +45,13 @@ class SecretText:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """`text` without any of the secrets; those of up to three characters would hide everything."""
+    for secret in sorted((one for one in secrets if len(one) > 3), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 Secret = Annotated[

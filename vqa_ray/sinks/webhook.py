@@ -45,6 +45,7 @@ class Webhook:
 
     def __init__(self, spec: WebhookSpec, *, utc_s: Callable[[], float] = time.time) -> None:
         self.name = spec.label
+        self._page_url = spec.page_url
         self._utc_s = utc_s
         self._key = signing_key(spec.secret) if spec.secret else None
         hidden = [spec.secret.reveal()] if spec.secret else []
@@ -52,7 +53,7 @@ class Webhook:
 
     def send(self, notice: Notice, /) -> Delivery:
         """Posts once."""
-        body = cloud_event(notice)
+        body = cloud_event(notice, self._page_url)
         headers = {"Content-Type": CONTENT_TYPE}
         if self._key is not None:
             headers |= signature(self._key, notice.key, int(self._utc_s()), body)
