@@ -56,9 +56,7 @@ class Verdict:
             least, step = max(self._tolerance, RISE * self.usual), SEEN_STEP
         return grid.strength >= least and grid.step >= step
 
-    def of(
-        self, grid: GridStrength, cut: bool, *, still: bool = False, flat: bool = False, soon: bool = False
-    ) -> bool:
+    def of(self, grid: GridStrength, cut: bool, *, still: bool = False, flat: bool = False, soon: bool = False) -> bool:
         """The verdict on one look. Learnt is neither of a picture seen before nor of one that could show no blocks.
 
         soon: right after another look, so that the two tell little more than one.
