@@ -108,12 +108,14 @@ def line(text: str, most: int) -> str:
 
 def _title(notice: Notice) -> str:
     incident = notice.incident
-    what = f"{_what(incident)} on {incident.stream_id}"
+    others = len(notice.streams) - 1
+    what = f"{_what(incident)} on {incident.stream_id}" + (f" and {others} more" if others > 0 else "")
     match notice.kind:
         case NoticeKind.CLOSED:
             words = f"Over: {what}, lasted {_length(incident)}"
         case NoticeKind.CHANGED:
-            words = f"{incident.severity.value.upper()} now: {what}"
+            again = "still" if notice.why and incident.severity_before is None else "now"
+            words = f"{incident.severity.value.upper()} {again}: {what}"
         case _:
             words = f"{incident.severity.value.upper()}: {what}"
     return line(words, TITLE_CHARS)
@@ -138,6 +140,8 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         ("Lasted", "" if incident.open else _length(incident)),
         ("Severity", f"{incident.severity.value}{worse}"),
         ("Why", incident.reason),
+        ("Also", notice.why),
+        ("Streams", ", ".join(notice.streams)),
     ]
     return [*facts, *([("Try", advice(incident.detector))] if incident.open else [])]
 

@@ -58,12 +58,19 @@ RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What alert channels are told, at least once; `key` is the same each time, so that repeats can be dropped."""
+    """What alert channels are told, at least once; `key` is the same each time, so that repeats can be dropped.
+
+    sequence: of a CHANGED notice, from 1 on: the rank of its severity, or a number of its own where it is told again
+    since it lasts; 0 for the others. why: more than the kind says, for a person. streams: all that the notice is of,
+    where it is of several.
+    """
 
     kind: NoticeKind
     incident: Incident
     noticed_utc: datetime
-    sequence: int = 0  # of a CHANGED notice, from 1 on: the rank of its severity; 0 for the others
+    sequence: int = 0
+    why: str = ""
+    streams: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -17,10 +17,14 @@ def cloud_event(notice: Notice, page_url: str | None = None) -> bytes:
     """One line of UTF-8 JSON; `id` with `source` is the same for each telling of the notice (CloudEvents 1.0.2, 3.1).
 
     `data` is the incident with the fields of `core.notice.Incident`, `sequence` of a change, and where `page_url` is
-    known the incident's `page` on the operator's page.
+    known the incident's `page` on the operator's page; `why` and `streams` of a `core.notice.Notice` that has them.
     """
     incident = notice.incident
     data: dict[str, object] = {"kind": notice.kind, "sequence": notice.sequence, "incident": incident}
+    if notice.why:
+        data["why"] = notice.why
+    if notice.streams:
+        data["streams"] = notice.streams
     if page := page_of(incident, page_url):
         data["page"] = page
     return _encoder.encode(
