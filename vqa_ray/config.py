@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from vqa_ray.core import refusal
 from vqa_ray.core.evidence import EvidenceOptions
 from vqa_ray.core.exposure import MetricsOptions
+from vqa_ray.core.noise import NoiseOptions
 from vqa_ray.core.source import ReconnectOptions
 from vqa_ray.core.span import TraceOptions
 from vqa_ray.core.spreading import Spreading
@@ -62,6 +63,7 @@ else:
     )
     DetectorSet = msgspec.defstruct("DetectorSet", [(spec.id, spec | None, None) for spec in SPECS], **_STRICT)
 
+BESIDES = ("not_analysed", "parked")  # incidents that no detector finds
 APART = "apart"  # label of streams that must not share a machine, such as the two legs of a channel
 _Spreading = TypeVar("_Spreading", bound=Spreading)
 
@@ -130,7 +132,7 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     profile: of the streams that name none. store: URI of a folder (path, `s3://`, `gs://` …), None keeps no results.
     page_url: address at which people reach the operator's page (`vqa web`), for links in alerts.
-    traces: where OpenTelemetry traces go.
+    traces: where OpenTelemetry traces go. noise: what is not told, or told together, or again.
     cluster: what is left out there is as the supervisor was started. evidence: stills and clips of incidents, kept in
     the store. metrics: what Prometheus gets.
     """
@@ -145,6 +147,7 @@ class FleetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     metrics: MetricsOptions = MetricsOptions()
     page_url: PageUrl | None = None
     traces: TraceOptions = TraceOptions()
+    noise: NoiseOptions = NoiseOptions()
 
     @property
     def outlets(self) -> tuple[ChannelSpec, ...]:
@@ -210,6 +213,12 @@ def check_fleet(fleet: FleetSpec) -> None:
         _profile(fleet, stream, ("streams", index))
     if _given(fleet.cluster):
         spread(fleet, Spreading())
+    known = [*(spec.id for spec in SPECS), *BESIDES]
+    for index, window in enumerate(fleet.noise.windows):
+        for number, detector in enumerate(window.detectors):
+            if detector not in known:
+                why = f"there is no detector {detector!r}{refusal.suggest(detector, known)}"
+                raise _PlacedError(("noise", "windows", index, "detectors", number), why)
 
 
 def spread(fleet: FleetSpec, options: _Spreading) -> _Spreading:

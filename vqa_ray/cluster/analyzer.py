@@ -324,6 +324,8 @@ class Analyzer:
     def _deliver(self, told: Told) -> bool:
         if self._over(told.notice.incident.stream_id, told.epoch):
             return False  # its next owner tells
+        if self._outlets.silent(told.notice.incident):
+            return False  # the supervisor decides, when it is back
         self._outlets.deliver(told.notice)
         return True
 

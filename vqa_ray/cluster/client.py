@@ -16,6 +16,7 @@ from vqa_ray.cluster.port import Away, Gone, Handle, NoAnswer
 from vqa_ray.cluster.raylocal import Tie
 from vqa_ray.config import FleetSpec, StreamSpec
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.urls import scheme
 from vqa_ray.errors import ClusterError, ClusterUnreachable
@@ -152,6 +153,20 @@ class Fleet:
     def remarks(self) -> list[Remark]:
         """All that was said of incidents that are remembered."""
         result: list[Remark] = self._ask("remarks")
+        return result
+
+    def mute(self, mute: Mute) -> None:
+        """Has nothing told of what the mute fits until it ends; incidents are found and kept all the same."""
+        self._ask("mute", mute)
+
+    def unmute(self, mute_id: str) -> bool:
+        """Ends a mute; whether it lasted."""
+        result: bool = self._ask("unmute", mute_id)
+        return result
+
+    def quiet(self) -> Quiet:
+        """The mutes that last, and the fleet's windows."""
+        result: Quiet = self._ask("quiet")
         return result
 
     def store(self) -> str | None:

@@ -15,7 +15,10 @@ import msgspec
 from vqa_ray.cluster.state import Entry, StateStore
 from vqa_ray.cluster.tally import Tally
 from vqa_ray.core import span
+from vqa_ray.core.noise import FIRST_STEP, Gate, NoiseOptions
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.core.quiet import Mute, Quiet, lasting
+from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.sinks import traces
 from vqa_ray.sinks.channel import Channel, built
 from vqa_ray.sinks.outbox import ChannelStats, Outbox
@@ -39,6 +42,8 @@ class Journal:
         self._opened: OrderedDict[str, datetime] = OrderedDict()  # when what was put last was noticed, by key
         self._taken: deque[float] = deque(maxlen=REMEMBERED)
         self.tally = Tally()
+        self.gate = Gate()
+        self._mutes: dict[str, Mute] = {}
         self._writing = asyncio.Lock()  # what is written while the channels change must reach the new ones
 
     async def do(self, method: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
@@ -72,21 +77,88 @@ class Journal:
             await asyncio.get_running_loop().run_in_executor(None, self._outbox.stop, 2.0)
             for waiting in await self.do(self._store.undelivered, outbox.names):
                 outbox.put(waiting.notice, only=waiting.channels)
-            outbox.resume(await self.do(self._store.open_notices))
+            still = await self.do(self._store.open_notices)
+            outbox.resume([notice for notice in still if self.gate.tells(notice.incident.incident_id)])
             outbox.start()
             self._outbox = outbox
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """On disk when it returns, and on its way to the channels; what was there already is left out."""
+        """On disk when it returns, and on its way to the channels unless it is held back.
+
+        What was there already is left out.
+        """
         async with self._writing:
-            new = {notice.key for notice in await self.do(self._store.journal, entries, self._outbox.names)}
-            fresh = [entry for entry in entries if entry.notice.key in new]
+            now, keys = datetime.now(UTC), [entry.notice.key for entry in entries]
+            new = await self.do(self._store.unknown, keys)
+            fresh = list({entry.notice.key: entry for entry in entries if entry.notice.key in new}.values())
+            told = [n for entry in fresh for n in self.gate.take(entry.notice, now, delivered=entry.delivered)]
+            if fresh:
+                await self._keep(fresh, told)
             self.tally.noticed(entry.notice for entry in fresh)
             _trace(entry.notice for entry in fresh)
-            for entry in fresh:
-                if not entry.delivered:
-                    self._time(entry.notice)
-                    self._outbox.put(entry.notice)
+
+    async def look(self) -> None:
+        """Tells what is due now: what was held back and lasts, escalations, repeats."""
+        async with self._writing:
+            told = self.gate.look(datetime.now(UTC))
+            again = [Entry(notice, 0) for notice in told if notice.sequence >= FIRST_STEP]
+            if told:
+                await self._keep(again, told)
+
+    async def _keep(self, entries: Sequence[Entry], told: Sequence[Notice]) -> None:
+        keys, names = {notice.key for notice in told}, self._outbox.names
+        here = {entry.notice.key for entry in entries}
+        await self.do(
+            self._store.journal, entries, names, held=here - keys, again=keys - here, tellings=self.gate.changes()
+        )
+        for notice in told:
+            self._time(notice)
+            self._outbox.put(notice)
+
+    # ---- what people say
+
+    async def recover(self) -> None:
+        """Takes up what was told, held back, acknowledged and muted before this process began."""
+        self.gate.resume(await self.do(self._store.open_notices), await self.do(self._store.tellings))
+        said = await self.do(self._store.remarks)
+        self.gate.acknowledged = {one.incident_id for one in said if one.kind is RemarkKind.ACKNOWLEDGED}
+        self._mutes = {one.mute_id: one for one in await self.do(self._store.mutes)}
+
+    def hush(self, options: NoiseOptions) -> Quiet:
+        """Other options for what is told; what is silent by them and by mutes."""
+        self.gate.options = options
+        self.gate.quiet = Quiet(windows=options.windows, mutes=self.mutes())
+        return self.gate.quiet
+
+    def mutes(self) -> tuple[Mute, ...]:
+        """Those that last, the soonest to end first."""
+        return lasting(self._mutes.values(), datetime.now(UTC))
+
+    async def mute(self, mute: Mute) -> None:
+        """One more; `hush` makes it count."""
+        await self.do(self._store.save_mute, mute)
+        self._mutes[mute.mute_id] = mute
+
+    async def unmute(self, mute_id: str) -> bool:
+        """One less, and those that are over; whether it lasted."""
+        lasts = any(one.mute_id == mute_id for one in self.mutes())
+        over = self._mutes.keys() - {one.mute_id for one in self.mutes()}
+        await self.do(self._store.drop_mutes, [*over, mute_id])
+        self._mutes = {one.mute_id: one for one in self.mutes() if one.mute_id != mute_id}
+        return lasts
+
+    async def remark(self, remark: Remark) -> bool:
+        """Keeps what was said; False if the incident is not known."""
+        known: bool = await self.do(self._store.remark, remark)
+        if known and remark.kind is RemarkKind.ACKNOWLEDGED:
+            self.gate.acknowledged.add(remark.incident_id)
+        return known
+
+    async def retract(self, incident_id: str, kind: RemarkKind) -> None:
+        """Forgets it."""
+        await self.do(self._store.retract, incident_id, kind)
+        if kind is RemarkKind.ACKNOWLEDGED:
+            self.gate.acknowledged.discard(incident_id)
 
     async def close_incidents(self, unwatched: Callable[[str], bool], epoch_of: Callable[[str], int]) -> None:
         """Closes what is open on streams that nobody watches any more; else it would be alerted for ever."""

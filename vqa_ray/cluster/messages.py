@@ -7,6 +7,7 @@ import msgspec
 
 from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.evidence import EvidenceOptions
+from vqa_ray.core.quiet import Quiet
 from vqa_ray.core.span import TraceOptions
 from vqa_ray.core.spreading import Spreading
 from vqa_ray.pipeline.worker import StreamReport, Told
@@ -62,6 +63,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[AnyChannelSpec, ...] = ()
     evidence: EvidenceOptions = EvidenceOptions()
     traces: TraceOptions = TraceOptions()
+    quiet: Quiet = Quiet()
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

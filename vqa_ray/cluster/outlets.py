@@ -131,6 +131,10 @@ class Outlets:
         except VqaError as error:
             log.error("results could not be kept: %s", error)
 
+    def silent(self, incident: Incident) -> bool:
+        """Whether a mute or a window is for it."""
+        return bool(self._setup.quiet.why(incident, datetime.now(UTC)))
+
     def deliver(self, notice: Notice) -> None:
         """Tells the channels, since the supervisor does not; same key, so that a repeat can be known."""
         outbox = self._outbox

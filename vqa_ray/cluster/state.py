@@ -3,14 +3,16 @@
 import fcntl
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from vqa_ray.core.noise import FIRST_STEP, Telling
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
+from vqa_ray.core.quiet import Mute
 from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.errors import StoreError
 
@@ -32,6 +34,8 @@ CREATE INDEX IF NOT EXISTS incidents_by_start ON incidents (start_utc);
 CREATE INDEX IF NOT EXISTS incidents_open ON incidents (stream_id) WHERE open = 1;
 CREATE TABLE IF NOT EXISTS remarks (
   incident_id TEXT NOT NULL, kind TEXT NOT NULL, remark BLOB NOT NULL, PRIMARY KEY (incident_id, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tellings (incident_id TEXT PRIMARY KEY, telling BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mutes (mute_id TEXT PRIMARY KEY, mute BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (key TEXT NOT NULL, channel TEXT NOT NULL, PRIMARY KEY (key, channel)) WITHOUT ROWID;
 """
 
@@ -93,8 +97,35 @@ class StateStore(Protocol):
     def forget_snapshots(self, streams: Iterable[str]) -> None:
         """These streams start anew should they come back."""
 
-    def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:
-        """Writes what is new, with its snapshot, as yet to be delivered to `channels`; gives back what was new."""
+    def unknown(self, keys: Iterable[str]) -> set[str]:
+        """Those of which no notice is in the journal."""
+
+    def journal(
+        self,
+        entries: Sequence[Entry],
+        channels: Iterable[str],
+        *,
+        held: Collection[str] = (),
+        again: Collection[str] = (),
+        tellings: Mapping[str, Telling | None] | None = None,
+    ) -> list[Notice]:
+        """Writes what is new, with its snapshot, as yet to be delivered to `channels`; gives back what was new.
+
+        held: keys that are not to be delivered (yet); again: keys of earlier ones that now are. tellings: to be kept,
+        or forgotten (None).
+        """
+
+    def tellings(self) -> dict[str, Telling]:
+        """What is kept of how incidents were told."""
+
+    def save_mute(self, mute: Mute) -> None:
+        """Keeps a mute."""
+
+    def drop_mutes(self, mute_ids: Iterable[str]) -> int:
+        """Forgets mutes; how many there were."""
+
+    def mutes(self) -> list[Mute]:
+        """Those that are kept."""
 
     def delivered(self, key: str, channel: str) -> None:
         """The channel took the notice, or will never."""
@@ -194,15 +225,44 @@ class SqliteStore:
         with self._write() as db:
             db.executemany("DELETE FROM snapshots WHERE stream_id = ?", [(stream,) for stream in streams])
 
-    def journal(self, entries: Sequence[Entry], channels: Iterable[str]) -> list[Notice]:  # noqa: D102
+    def unknown(self, keys: Iterable[str]) -> set[str]:  # noqa: D102
+        sql = "SELECT 1 FROM journal WHERE key = ?"
+        return {key for key in keys if self._db.execute(sql, (key,)).fetchone() is None}
+
+    def journal(  # noqa: D102
+        self,
+        entries: Sequence[Entry],
+        channels: Iterable[str],
+        *,
+        held: Collection[str] = (),
+        again: Collection[str] = (),
+        tellings: Mapping[str, Telling | None] | None = None,
+    ) -> list[Notice]:
         names = tuple(channels)
         with self._write() as db:
             new = [entry for entry in entries if _journal_one(db, entry)]
-            pairs = [(e.notice.key, name) for e in new if not e.delivered for name in names]
+            keys = [e.notice.key for e in new if not e.delivered and e.notice.key not in held]
+            pairs = [(key, name) for key in [*keys, *again] for name in names]
             db.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", pairs)
+            _keep_tellings(db, tellings or {})
             told = {e.notice.incident.stream_id: (e.epoch, e.snapshot) for e in new if e.snapshot is not None}
             _keep_snapshots(db, {stream: (epoch, data) for stream, (epoch, data) in told.items() if data})
         return [entry.notice for entry in new]
+
+    def tellings(self) -> dict[str, Telling]:  # noqa: D102
+        rows = self._db.execute("SELECT incident_id, telling FROM tellings")
+        return {incident_id: msgspec.json.decode(data, type=Telling) for incident_id, data in rows}
+
+    def save_mute(self, mute: Mute) -> None:  # noqa: D102
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO mutes VALUES (?, ?)", (mute.mute_id, msgspec.json.encode(mute)))
+
+    def drop_mutes(self, mute_ids: Iterable[str]) -> int:  # noqa: D102
+        with self._write() as db:
+            return db.executemany("DELETE FROM mutes WHERE mute_id = ?", [(one,) for one in mute_ids]).rowcount
+
+    def mutes(self) -> list[Mute]:  # noqa: D102
+        return [msgspec.json.decode(row[0], type=Mute) for row in self._db.execute("SELECT mute FROM mutes")]
 
     def delivered(self, key: str, channel: str) -> None:  # noqa: D102
         with self._write() as db:
@@ -303,6 +363,8 @@ def _journal_one(db: sqlite3.Connection, entry: Entry) -> bool:
     ).rowcount
     if not written:
         return False
+    if notice.sequence >= FIRST_STEP:  # told again, and no more: the incident is as it was
+        return True
     data = (incident.open, _age(notice), _utc(incident.start_utc), msgspec.json.encode(incident))
     db.execute(
         """INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO UPDATE SET
@@ -319,6 +381,13 @@ def _keep_snapshots(db: sqlite3.Connection, snapshots: Mapping[str, tuple[int, b
            DO UPDATE SET epoch = excluded.epoch, data = excluded.data WHERE excluded.epoch >= epoch""",
         [(stream, epoch, data) for stream, (epoch, data) in snapshots.items()],
     )
+
+
+def _keep_tellings(db: sqlite3.Connection, tellings: Mapping[str, Telling | None]) -> None:
+    kept = [(one, msgspec.json.encode(telling)) for one, telling in tellings.items() if telling is not None]
+    db.executemany("INSERT OR REPLACE INTO tellings VALUES (?, ?)", kept)
+    over = [(one,) for one, telling in tellings.items() if telling is None]
+    db.executemany("DELETE FROM tellings WHERE incident_id = ?", over)
 
 
 def _age(notice: Notice) -> int:

@@ -39,6 +39,7 @@ from vqa_ray.cluster.state import Entry, Owner, SqliteStore, StateStore
 from vqa_ray.config import FleetSpec, Profile, StreamSpec, profile_for, spread
 from vqa_ray.core.exposure import Exposure
 from vqa_ray.core.notice import Incident, Notice
+from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.reconcile import Phase, Reason, plan
 from vqa_ray.core.refusal import suggest
 from vqa_ray.core.remark import Remark, RemarkKind
@@ -185,7 +186,7 @@ class Supervisor:
         self._fleet = fleet
         self._roster.options = options
         self._roster.want(wanted)
-        self._crew.setup = _setup(fleet)
+        self._crew.setup = _setup(fleet, self._journal.hush(fleet.noise))
         traces.HERE.use(fleet.traces, SUPERVISOR)
         await self._crew.tidy()
         self._wake.set()
@@ -217,15 +218,38 @@ class Supervisor:
 
     async def remark(self, remark: Remark) -> bool:
         """Keeps what someone says of an incident; False if there is none of that id."""
-        return await self._journal.do(self._journal.store.remark, remark)
+        return await self._journal.remark(remark)
 
     async def retract(self, incident_id: str, kind: RemarkKind) -> None:
         """Forgets what was said."""
-        await self._journal.do(self._journal.store.retract, incident_id, kind)
+        await self._journal.retract(incident_id, kind)
 
     async def remarks(self) -> list[Remark]:
         """All that was said of incidents that are remembered."""
         return await self._journal.do(self._journal.store.remarks)
+
+    async def mute(self, mute: Mute) -> None:
+        """Tells nothing of what it fits until it ends: on disk, and known to the analyzers, soon after this returns."""
+        await self._recovered.wait()
+        await self._journal.mute(mute)
+        self._hush()
+
+    async def unmute(self, mute_id: str) -> bool:
+        """Ends a mute; whether it lasted."""
+        await self._recovered.wait()
+        lasted = await self._journal.unmute(mute_id)
+        self._hush()
+        return lasted
+
+    async def quiet(self) -> Quiet:
+        """The mutes that last, and the windows of the fleet."""
+        await self._recovered.wait()
+        return Quiet(windows=self._fleet.noise.windows, mutes=self._journal.mutes())
+
+    def _hush(self) -> None:
+        quiet = self._journal.hush(self._fleet.noise)
+        self._crew.setup = msgspec.structs.replace(self._crew.setup, quiet=quiet)
+        self._wake.set()
 
     async def store(self) -> str | None:
         """URI of the result store. It may hold credentials: not for showing."""
@@ -337,6 +361,7 @@ class Supervisor:
         self._crew.keep_set_up()
         await self._look_at_ray(now_s)
         await self._parking.tell()
+        await self._journal.look()
         roster = self._roster
         wanted = roster.wanted()
         roster.scale(wanted, now_s)
@@ -406,6 +431,7 @@ class Supervisor:
             s: (epoch, data if _last_word(owners.get(s), epoch) else without_position(data))
             for s, (epoch, data) in snapshots.items()
         }
+        await journal.recover()
         self._absences.resume(await journal.do(store.open_notices))
         await self._recover_fleet(await journal.do(store.fleet))
         found = await self._port.analyzers()
@@ -428,7 +454,7 @@ class Supervisor:
         self._roster.options = _options(self._fleet, self._options)
         self._roster.want(_wanted(self._fleet))
         await self._parking.recover()
-        self._crew.setup = _setup(self._fleet)
+        self._crew.setup = _setup(self._fleet, self._journal.hush(self._fleet.noise))
         traces.HERE.use(self._fleet.traces, SUPERVISOR)
         try:
             await self._journal.use(self._journal.build(self._fleet.outlets))
@@ -466,8 +492,8 @@ def _last_word(owner: Owner | None, epoch: int) -> bool:
     return owner is None or owner.epoch <= epoch
 
 
-def _setup(fleet: FleetSpec) -> Setup:
-    return Setup(store=fleet.store, channels=fleet.outlets, evidence=fleet.evidence, traces=fleet.traces)
+def _setup(fleet: FleetSpec, quiet: Quiet) -> Setup:
+    return Setup(store=fleet.store, channels=fleet.outlets, evidence=fleet.evidence, traces=fleet.traces, quiet=quiet)
 
 
 def _checked(fleet: FleetSpec) -> bytes:

@@ -149,6 +149,9 @@ class Gate:
 
     def _opened(self, notice: Notice, now: datetime, *, delivered: bool) -> list[Notice]:
         incident = notice.incident
+        before = self._known.get(incident.incident_id)
+        if before is not None and before.telling.held is None:  # once more, since it could not be written down
+            return [] if delivered else [notice]
         known = self._known[incident.incident_id] = _Known(notice, Telling(told_utc=now))
         if delivered:
             self._cool[_flapper(incident)] = (now, 0)
