@@ -6,6 +6,7 @@ import msgspec
 
 from vqa_ray.cluster.messages import AnalyzerStatus, ApplyResult, FleetStatus, StreamStatus
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.quiet import Quiet
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ClusterUnreachable
 
@@ -56,6 +57,7 @@ class FakeFleet:
         self.found = list(incidents)
         self.owned = owned
         self.calls: list[object] = []
+        self.silent = Quiet()
 
     def apply(self, fleet, *, dry_run=False) -> ApplyResult:
         if dry_run:
@@ -89,6 +91,19 @@ class FakeFleet:
     def incidents(self, *, limit=100, open_only=False) -> list[Incident]:
         now = self.found.pop(0) if self.found and isinstance(self.found[0], list) else self.found
         return [one for one in now if one.open or not open_only][:limit]
+
+    def mute(self, mute) -> None:
+        self.calls.append(("mute", mute))
+
+    def unmute(self, mute_id) -> bool:
+        return mute_id == "abcd"
+
+    def quiet(self) -> Quiet:
+        return self.silent
+
+    def remark(self, remark) -> bool:
+        self.calls.append(("remark", remark))
+        return any(one.incident_id == remark.incident_id for one in self.found)
 
     def stop(self) -> None:
         self.calls.append("stop")
