@@ -7,6 +7,7 @@ import msgspec
 
 from vqa_ray.cluster.messages import AnalyzerStatus, FleetStatus, StreamStatus
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.quiet import Mute, Quiet, Window, lasting
 from vqa_ray.core.reading import Severity
 from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.errors import ClusterUnreachable
@@ -44,6 +45,8 @@ class PaperDesk:
         self.found = {one.incident_id: one for one in incidents or []}
         self.said: dict[tuple[str, str], Remark] = {}
         self.files: dict[str, bytes] = {}
+        self.windows: tuple[Window, ...] = ()
+        self.muted: list[Mute] = []
         self.jpeg: bytes | None = None
         self.away = False
 
@@ -79,6 +82,17 @@ class PaperDesk:
 
     def retract(self, incident_id: str, kind: RemarkKind) -> None:
         self.said.pop((incident_id, kind), None)
+
+    def quiet(self) -> Quiet:
+        return Quiet(windows=self.windows, mutes=lasting(self.muted, datetime.now(UTC)))
+
+    def mute(self, mute: Mute) -> None:
+        self.muted.append(mute)
+
+    def unmute(self, mute_id: str) -> bool:
+        before = len(self.muted)
+        self.muted = [one for one in self.muted if one.mute_id != mute_id]
+        return len(self.muted) < before
 
     def source(self, stream_id: str) -> str | None:
         return f"http://***@origin.example/{stream_id}.m3u8"

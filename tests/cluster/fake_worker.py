@@ -173,6 +173,7 @@ class _Run:
             end_utc=now if closed else None,
             value=1.0,
             unit="share",
+            labels=self.stream.labels,
         )
         after = "" if closed else self.incident
         self._worker.tell(Told(Notice(kind=kind, incident=incident, noticed_utc=now), self.epoch, after.encode()))

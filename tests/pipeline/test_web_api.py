@@ -9,6 +9,7 @@ import requests
 
 from tests.desk import PaperDesk, incident, stream
 from vqa_ray.cli.main import COMMANDS
+from vqa_ray.core.quiet import Window
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
 from vqa_ray.web.access import Limit, Role, Tokens
@@ -117,6 +118,39 @@ def test_a_wrong_body_is_told_with_its_place(served, body, words):
     answer = post(served, SAY, json=body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+
+
+def test_an_operator_mutes_for_a_while_and_ends_it(served, desk):
+    body = {"streams": ["one"], "detectors": ["black"], "minutes": 30, "by": "Ada", "note": "rack move"}
+    assert post(served, "/api/v1/mutes", VIEWER, json=body).status_code == 403
+    assert desk.muted == []
+    made = post(served, "/api/v1/mutes", json=body)
+    assert made.status_code == 201
+    desk.windows = (Window(name="night", cron="0 3 * * *", minutes=30),)
+    listed = get(served, "/api/v1/mutes").json()
+    assert [one["mute_id"] for one in listed["mutes"]] == [made.json()["mute_id"]]
+    assert listed["mutes"][0]["by"] == "Ada"
+    assert {"name", "until_utc", "next_utc"} <= listed["windows"][0].keys()
+    path = f"{served.url}api/v1/mutes/{made.json()['mute_id']}"
+    assert requests.delete(path, headers={"Authorization": f"Bearer {VIEWER}"}, timeout=10).status_code == 403
+    operator = {"Authorization": f"Bearer {OPERATOR}"}
+    assert [requests.delete(path, headers=operator, timeout=10).status_code for _ in range(2)] == [204, 404]
+    assert desk.muted == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"streams": []}, "give at least one"),
+        ({"minutes": 0}, "minutes"),
+        ({"minutes": 1e9}, "minutes"),
+        ({"by": ""}, "by"),
+        ({"until": "tomorrow"}, "until"),
+    ],
+)
+def test_a_wrong_mute_is_told_with_its_place(served, desk, change, words):
+    answer = post(served, "/api/v1/mutes", json={"streams": ["one"], "minutes": 30, "by": "Ada"} | change)
+    assert (answer.status_code, words in answer.json()["error"], desk.muted) == (400, True, [])
 
 
 def test_what_is_not_there_is_404_and_a_large_body_413(served):

@@ -139,6 +139,25 @@ def test_acknowledging_works_by_keyboard_and_everybody_sees_it(browser, served, 
     assert viewers.get_by_role("button", name="Acknowledge").count() == 0
 
 
+def test_what_one_looks_at_is_muted_and_the_mute_ended(browser, served, desk):
+    page = enter(browser, served, "/incidents/0000000000000001")
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("For").select_option("240")
+    page.get_by_role("button", name="Mute").click()
+    expect(page.get_by_text("Muted until")).to_be_visible(timeout=10_000)
+    (made,) = desk.muted
+    assert (made.streams, made.detectors, made.by) == (("north-one",), ("black",), "Ada")
+    assert (made.until_utc - made.at_utc).total_seconds() == 4 * 3600
+    page.get_by_role("link", name="What is muted").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mutes")
+    page.get_by_role("button", name="End it").click()
+    expect(page.get_by_text("Nothing is muted.")).to_be_visible(timeout=10_000)
+    assert desk.muted == []
+    viewers = enter(browser, served, "/incidents/0000000000000001", VIEWER)
+    expect(viewers.get_by_text("Original packets")).to_be_visible()
+    assert viewers.get_by_role("button", name="Mute").count() == 0
+
+
 def test_keys_lead_from_view_to_view_and_the_address_says_what_is_shown(browser, served):
     page = enter(browser, served)
     page.keyboard.press("i")
@@ -164,7 +183,7 @@ def test_the_page_says_that_the_fleet_is_away_and_goes_on_after_it(browser, serv
     expect(page.get_by_text("back-again")).to_be_visible(timeout=10_000)
 
 
-PATHS = ["", "/incidents", "/incidents/0000000000000001", "/streams/north-one", "/fleet"]
+PATHS = ["", "/incidents", "/incidents/0000000000000001", "/streams/north-one", "/fleet", "/mutes"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,22 +6,25 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from vqa_ray.core.notice import Incident
-from vqa_ray.core.remark import Name, Note, Remark, RemarkKind
+from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.errors import ClusterError, VqaError
 from vqa_ray.web.access import Limit, Role, Tokens
 from vqa_ray.web.desk import Desk, around
 from vqa_ray.web.feed import Feed, fleet_of, row
 from vqa_ray.web.openapi import described
+from vqa_ray.web.said import NewMute, Said, shown
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+Body = TypeVar("Body")
 
 COOKIE = "vqa_token"
 ROLE = web.RequestKey("role", Role)
@@ -49,14 +52,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 OPEN = {"/login", "/healthz", "/assets/style.css", "/assets/login.js"}
-
-
-class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a new remark."""
-
-    kind: RemarkKind
-    by: Name
-    note: Note = ""
 
 
 class Api:
@@ -91,7 +86,10 @@ class Api:
         post("/api/v1/incidents/{incident}/remarks", self.say)
         delete("/api/v1/incidents/{incident}/remarks/{kind}", self.retract)
         get("/api/v1/incidents/{incident}/evidence/{name}", self.evidence)
-        for path in ("/", "/incidents", "/incidents/{incident}", "/streams/{stream}", "/fleet"):
+        get("/api/v1/mutes", self.mutes)
+        post("/api/v1/mutes", self.mute)
+        delete("/api/v1/mutes/{mute}", self.unmute)
+        for path in ("/", "/incidents", "/incidents/{incident}", "/streams/{stream}", "/fleet", "/mutes"):
             get(path, self.page)
         app.on_shutdown.append(self._close)
         return app
@@ -303,14 +301,7 @@ class Api:
 
     async def say(self, request: web.Request) -> web.Response:
         """Acknowledges, or marks as a false alarm."""
-        if request.content_type != "application/json":
-            return _refusal(415, "give application/json")
-        try:
-            said = msgspec.json.decode(await request.read(), type=Said)
-        except msgspec.ValidationError as error:
-            return _refusal(400, str(error))
-        except msgspec.DecodeError as error:
-            return _refusal(400, f"no JSON: {error}")
+        said = await _body(request, Said)
         remark = Remark(
             incident_id=request.match_info["incident"],
             kind=said.kind,
@@ -328,6 +319,22 @@ class Api:
         if kind not in set(RemarkKind):
             _missing("no such kind of remark")
         await self._ask(self._desk.retract, request.match_info["incident"], RemarkKind(kind))
+        return web.Response(status=204)
+
+    async def mutes(self, _: web.Request) -> web.Response:
+        """The mutes that last, and the fleet's windows."""
+        return _json(shown(await self._ask(self._desk.quiet)))
+
+    async def mute(self, request: web.Request) -> web.Response:
+        """Tells nobody of what it fits, for so many minutes."""
+        made = (await _body(request, NewMute)).mute(datetime.now(UTC))
+        await self._ask(self._desk.mute, made)
+        return _json(made, status=201)
+
+    async def unmute(self, request: web.Request) -> web.Response:
+        """Ends a mute."""
+        if not await self._ask(self._desk.unmute, request.match_info["mute"]):
+            _missing("no mute that lasts has this id")
         return web.Response(status=204)
 
     async def _incident(self, request: web.Request) -> Incident:
@@ -366,6 +373,18 @@ def beside(one: Incident, latest: list[Incident]) -> list[Incident]:
     ]
 
 
+async def _body(request: web.Request, kind: type[Body]) -> Body:
+    """The JSON that was sent; an answer that names what is wrong with it, where it is not of that kind."""
+    if request.content_type != "application/json":
+        _refuse(web.HTTPUnsupportedMediaType, "give application/json")
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.ValidationError as error:
+        _refuse(web.HTTPBadRequest, str(error))
+    except msgspec.DecodeError as error:
+        _refuse(web.HTTPBadRequest, f"no JSON: {error}")
+
+
 def _json(data: Any, *, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(data), content_type="application/json", status=status)
 
@@ -380,12 +399,16 @@ def _too_often(wait_s: int) -> web.Response:
     return response
 
 
+def _refuse(kind: type[web.HTTPError], why: str) -> NoReturn:
+    raise kind(text=msgspec.json.encode({"error": why}).decode(), content_type="application/json")
+
+
 def _missing(why: str) -> NoReturn:
-    raise web.HTTPNotFound(text=msgspec.json.encode({"error": why}).decode(), content_type="application/json")
+    _refuse(web.HTTPNotFound, why)
 
 
 def _wrong(why: str) -> NoReturn:
-    raise web.HTTPBadRequest(text=msgspec.json.encode({"error": why}).decode(), content_type="application/json")
+    _refuse(web.HTTPBadRequest, why)
 
 
 def _moment(request: web.Request, name: str) -> datetime | None:

@@ -11,6 +11,7 @@ from vqa_ray.cluster.client import Fleet
 from vqa_ray.cluster.messages import FleetStatus
 from vqa_ray.core import evidence
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.errors import VqaError
 from vqa_ray.sinks.evidence import EvidenceStore
@@ -45,6 +46,15 @@ class Desk(Protocol):
 
     def retract(self, incident_id: str, kind: RemarkKind) -> None:
         """It is taken back."""
+
+    def quiet(self) -> Quiet:
+        """The mutes that last, and the fleet's windows."""
+
+    def mute(self, mute: Mute) -> None:
+        """One more."""
+
+    def unmute(self, mute_id: str) -> bool:
+        """It ends; whether it lasted."""
 
     def source(self, stream_id: str) -> str | None:
         """The stream's URL without secrets."""
@@ -102,6 +112,18 @@ class FleetDesk:
     def retract(self, incident_id: str, kind: RemarkKind) -> None:  # noqa: D102
         self._fleet.retract(incident_id, kind)
         self._forget("remarks")
+
+    def quiet(self) -> Quiet:  # noqa: D102
+        return self._fresh("quiet", self._fleet.quiet)
+
+    def mute(self, mute: Mute) -> None:  # noqa: D102
+        self._fleet.mute(mute)
+        self._forget("quiet")
+
+    def unmute(self, mute_id: str) -> bool:  # noqa: D102
+        done = self._fleet.unmute(mute_id)
+        self._forget("quiet")
+        return done
 
     def source(self, stream_id: str) -> str | None:  # noqa: D102
         return self._fleet.source(stream_id)

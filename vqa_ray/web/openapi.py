@@ -7,10 +7,13 @@ import msgspec
 
 from vqa_ray.cluster.messages import AnalyzerStatus, StreamStatus
 from vqa_ray.core.notice import Incident
+from vqa_ray.core.quiet import Mute
 from vqa_ray.core.remark import Remark
 from vqa_ray.web.curves import Curve
+from vqa_ray.web.said import NewMute, Said
 
-RECORDS = (StreamStatus, AnalyzerStatus, Incident, Remark, Curve)
+RECORDS = (StreamStatus, AnalyzerStatus, Incident, Remark, Mute, Curve)
+BODIES: dict[str, type[msgspec.Struct]] = {"/api/v1/incidents/{incident}/remarks": Said, "/api/v1/mutes": NewMute}
 _STREAM = ("stream", "path", "The stream's id.")
 _INCIDENT = ("incident", "path", "The incident's id.")
 
@@ -84,12 +87,17 @@ ROUTES: tuple[tuple[str, str, str, tuple[tuple[str, str, str], ...], str | None]
         (_INCIDENT, ("name", "path", "As listed in the incident.")),
         None,
     ),
+    ("get", "/api/v1/mutes", "What is told to nobody: mutes that last, and the fleet's windows.", (), None),
+    ("post", "/api/v1/mutes", "Mute streams, labels or detectors for some minutes (operator).", (), "Mute"),
+    ("delete", "/api/v1/mutes/{mute}", "End a mute (operator).", (("mute", "path", "The mute's id."),), None),
 )
 
 
 def described() -> dict[str, Any]:
     """The document."""
-    _, schemas = msgspec.json.schema_components(RECORDS, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        (*RECORDS, *BODIES.values()), ref_template="#/components/schemas/{name}"
+    )
     paths: dict[str, dict[str, Any]] = {}
     for method, path, summary, parameters, answer in ROUTES:
         told: dict[str, Any] = {"summary": summary, "responses": _responses(answer)}
@@ -100,15 +108,7 @@ def described() -> dict[str, Any]:
                 for name, where, meaning in parameters
             ]
         if method == "post":
-            body = {
-                "type": "object",
-                "required": ["kind", "by"],
-                "properties": {
-                    "kind": {"enum": ["acknowledged", "false_alarm"]},
-                    "by": {"type": "string"},
-                    "note": {"type": "string"},
-                },
-            }
+            body = {"$ref": f"#/components/schemas/{BODIES[path].__name__}"}
             told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
         paths.setdefault(path, {})[method] = told
     return {

@@ -3,12 +3,13 @@
 import { FINE, known, listen, openBy, subscribe } from "./data.js";
 import { Fleet } from "./fleet.js";
 import { Incident, Incidents } from "./incidents.js";
+import { Mutes } from "./mute.js";
 import { html, isUtc, useEffect, useState, useUtc, zone } from "./parts.js";
 import { Stream } from "./stream.js";
 import { render } from "./vendor/preact-htm.js";
 import { Wall } from "./wall.js";
 
-const GO = { w: "/", i: "/incidents", f: "/fleet" };
+const GO = { w: "/", i: "/incidents", f: "/fleet", m: "/mutes" };
 
 function Header({ path, flip }) {
   const open = [...openBy().values()].flat();
@@ -17,7 +18,7 @@ function Header({ path, flip }) {
   for (const one of known.streams.values()) if (!FINE.has(one.state)) troubled += 1;
   const link = (to, words, key) => html`<a href=${to} aria-keyshortcuts=${key} aria-current=${(to === "/" ? path === "/" || path.startsWith("/streams") : path.startsWith(to)) ? "page" : null}>${words}</a>`;
   return html`<header class="top"><a class="name" href="/">vqa_ray</a>
-    <nav aria-label="Main">${link("/", "Wall", "w")}${link("/incidents", "Incidents", "i")}${link("/fleet", "Fleet", "f")}</nav>
+    <nav aria-label="Main">${link("/", "Wall", "w")}${link("/incidents", "Incidents", "i")}${link("/fleet", "Fleet", "f")}${link("/mutes", "Mutes", "m")}</nav>
     <div class="sums"><span>${known.streams.size} streams</span>
       <span class=${`chip ${open.length ? (critical ? "critical" : "major") : "good"}`}>${open.length} open</span>
       ${troubled ? html`<span class="chip major">${troubled} not live</span>` : ""}
@@ -67,8 +68,9 @@ function App() {
     : path === "/incidents" ? html`<${Incidents} query=${query} change=${change} />`
     : path.startsWith("/streams/") ? html`<${Stream} id=${last} query=${query} change=${change} />`
     : path === "/fleet" ? html`<${Fleet} />`
+    : path === "/mutes" ? html`<${Mutes} />`
     : html`<${Wall} query=${query} change=${change} />`;
-  useEffect(() => { document.title = `${last || { "/": "Wall", "/incidents": "Incidents", "/fleet": "Fleet" }[path] || ""} – vqa_ray`; }, [path]);
+  useEffect(() => { document.title = `${last || { "/": "Wall", "/incidents": "Incidents", "/fleet": "Fleet", "/mutes": "Mutes" }[path] || ""} – vqa_ray`; }, [path]);
   return html`<${Header} path=${path} flip=${() => { useUtc(!isUtc()); redraw(Math.random()); }} />
     ${known.away && html`<p class="away" role="status" style="margin:0">${known.away}</p>`}${view}`;
 }

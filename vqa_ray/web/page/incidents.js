@@ -1,6 +1,7 @@
 // The list of incidents, and the page of one.
 
 import { ask, known, remarkOn, RANK, retract, say } from "./data.js";
+import { MuteThis } from "./mute.js";
 import { Chip, Curve, figure, html, IncidentTable, lasted, length, time, toStream, useEffect, useNow, useState, words } from "./parts.js";
 
 const MOST = 300;
@@ -62,7 +63,7 @@ function Say({ id, done }) {
       ${known.role === "operator" ? html` <button type="button" onClick=${back(one.kind)}>Take back</button>` : ""}</p>`)}
     ${!shown.length && html`<p class="dim">Nobody has said that they are on it.</p>`}
     ${known.role === "operator" ? html`<form class="say" onSubmit=${send("acknowledged")}>
-      <label>Your name <input name="by" value=${by} maxlength="80" autocomplete="name" onInput=${(event) => setBy(event.target.value)} /></label>
+      <label>Your name <input name="by" value=${by} maxlength="80" autocomplete="name" onInput=${(event) => { setBy(event.target.value); localStorage.setItem("by", event.target.value.trim()); }} /></label>
       <label>Note <textarea name="note" rows="2" maxlength="2000" value=${note} onInput=${(event) => setNote(event.target.value)}></textarea></label>
       <div class="bar"><button class="first" type="submit">Acknowledge</button>
         <button type="button" onClick=${send("false_alarm")}>False alarm</button></div>
@@ -97,6 +98,7 @@ export function Incident({ id }) {
         ${Object.keys(one.labels).length > 0 && html`<dt>Labels</dt><dd>${Object.entries(one.labels).map(([name, value]) => html`<${Chip}>${name}: ${value}<//> `)}</dd>`}
       </dl>
       <${Say} id=${id} done=${load} />
+      <${MuteThis} one=${one} />
     </div><${Proof} id=${id} names=${found.evidence} /></div>
     <h2>Values</h2><${Curve} curve=${found.curves[0]} title=${`${words(one.detector)}${one.unit ? ` (${one.unit})` : ""}`} marks=${marks} />
     <h2>The same on other streams</h2><${IncidentTable} list=${found.alike} now=${now} />
