@@ -18,6 +18,7 @@ from vqa_ray.cluster.tally import WELL, Tally, open_by_kind
 from vqa_ray.core.exposure import MetricsOptions, Plight, groups
 from vqa_ray.core.health import WHOLE
 from vqa_ray.core.ladder import RUNGS, Tier
+from vqa_ray.core.noise import Why
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.reading import Severity
 from vqa_ray.core.reconcile import Reason
@@ -59,6 +60,7 @@ MEANING = {
     "vqa_reconnects_total": "Reconnects of all sources.",
     "vqa_moves_total": "Streams that went to another analyzer, or began anew, in an orderly way, by reason.",
     "vqa_failovers_total": "Streams that lost their analyzer, by reason.",
+    "vqa_notices_held_total": "Openings of incidents that were held back, by why.",
     "vqa_evidence_lost_total": "Moments of incidents whose evidence was dropped or not kept.",
     "vqa_transitions_lost_total": "Transitions that an analyzer could not hold until the supervisor took them.",
     "vqa_incidents_open": "Incidents that last, of the whole fleet.",
@@ -118,7 +120,7 @@ BANDS = ((90.0, "90-100"), (50.0, "50-89"), (0.0, "0-49"))
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is told. shown: ids of the streams that have series of their own."""
+    """All that is told. shown: ids of the streams that have series of their own; held_back: openings, by reason."""
 
     status: FleetStatus
     channels: Mapping[str, ChannelStats]
@@ -127,6 +129,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     lasting: Sequence[Incident]
     options: MetricsOptions
     shown: frozenset[str]
+    held_back: Mapping[Why, int] = {}
 
 
 def plights(status: FleetStatus) -> Iterator[Plight]:
@@ -223,6 +226,8 @@ def _counts(view: View) -> Iterator[Gauge]:
     for name, reasons in (("vqa_moves_total", MOVES), ("vqa_failovers_total", FAILOVERS)):
         for reason in reasons:
             yield Gauge(name, {"reason": reason.name.lower()}, view.losses.get(reason, 0))
+    for why in Why:
+        yield Gauge("vqa_notices_held_total", {"why": why.value}, view.held_back.get(why, 0))
     yield Gauge("vqa_reconnects_total", {}, tally.reconnects)
     yield Gauge("vqa_evidence_lost_total", {}, tally.evidence_lost)
     yield Gauge("vqa_transitions_lost_total", {}, tally.transitions_lost)

@@ -388,6 +388,7 @@ class Supervisor:
             losses=self._roster.losses,
             lasting=lasting,
             options=options,
+            held_back=journal.gate.held_back,
             shown=self._exposure.choose(metrics.plights(status), options.streams, now_s),
         )
         delays = [metrics.Observation("vqa_alert_delay_s", {}, delay_s) for delay_s in journal.delays_s()]
