@@ -4,17 +4,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 
 from tests.cluster.conftest import eventually
+from vqa_ray.cli.replay import changed, differing, one_stream, profile_of, rules
 from vqa_ray.cluster.client import Fleet
 from vqa_ray.cluster.messages import ClusterOptions
 from vqa_ray.config import FleetSpec, StreamSpec
+from vqa_ray.core.notice import Incident
 from vqa_ray.media.synthetic import Fault, FaultKind, Source, serve
+from vqa_ray.sinks.store import read_incidents
 from vqa_ray.web.desk import FleetDesk
 from vqa_ray.web.server import Served
 
@@ -116,3 +121,30 @@ def test_the_days_timeline_is_read_from_the_store(api: Client):
         return {curve["detector"] for curve in answer.get("curves", ())}
 
     eventually(lambda: {"black", "silence"} <= curves(), timeout_s=60)
+
+
+def test_a_replay_of_its_store_gives_exactly_what_was_raised_live(fleet: Fleet, ray_env: Path):
+    store, until = str(ray_env / "store"), datetime.now(UTC) + timedelta(minutes=5)
+
+    def stored() -> list[Incident]:
+        return read_incidents(store, since=until - timedelta(hours=1), until=until)
+
+    def raised() -> list[Incident]:
+        return fleet.incidents(limit=1000)
+
+    eventually(lambda: not any(one.open for one in raised()), timeout_s=40)
+    eventually(lambda: {one.incident_id for one in stored() if not one.open} == {i.incident_id for i in raised()}, 60)
+    declared = fleet.declared()
+    live = profile_of(declared, NAME)
+    longer = {"profiles": {"longer": {"extends": "live", "detectors": {"black": {"raise_after_s": 2.6}}}}}
+    other = profile_of(changed(declared, msgspec.convert(longer | {"profile": "longer"}, FleetSpec)), NAME)
+    assert rules(other)["black"] != rules(live)["black"]
+    for profile in (live, other):  # a hold that five seconds outlast changes nothing either
+        done = one_stream(store, NAME, stored(), rules(live), rules(profile), until - timedelta(hours=1), until)
+        again = {one.after.incident_id: one.after for one in done.verdicts if one.after is not None}
+        assert differing(done.verdicts) == []
+        assert "black" in {one.detector for one in again.values()}
+        for one in raised():
+            made = again.pop(one.incident_id)
+            assert (made.start_s, made.end_s, made.severity) == (one.start_s, one.end_s, one.severity)
+        assert again == {}
