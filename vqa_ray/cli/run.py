@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from pathlib import Path
 
 import click
 import msgspec
@@ -18,7 +19,7 @@ from vqa_ray.cli.main import OK, PROBLEMS
 from vqa_ray.cluster.client import Fleet
 from vqa_ray.cluster.messages import ClusterOptions, FleetStatus
 from vqa_ray.core.notice import Incident
-from vqa_ray.errors import ClusterError
+from vqa_ray.errors import ClusterError, ConfigError
 
 LOOK_S = 1.0
 ENDED = "ended"
@@ -62,7 +63,14 @@ def analyzers(_: click.Context, __: click.Parameter, text: str | None) -> Cluste
     "web_port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve the operator's page at that port of 127.0.0.1 too (0: any that is free); `vqa web` does it for others.",
+    help="Serve the operator's page at that port of 127.0.0.1, by an actor on Ray's head (0: any that is free); "
+    "`vqa web` does it for others.",
+)
+@click.option("--web-host", default="127.0.0.1", show_default=True, help="Address to listen at, on Ray's head.")
+@click.option(
+    "--web-tokens",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File on the head, as of `vqa web --tokens`.  [default: a new operator token, printed]",
 )
 @click.option("--detach", is_flag=True, help="Start the fleet on the cluster of --address and come back at once.")
 def run(
@@ -72,6 +80,8 @@ def run(
     analyzers: ClusterOptions | None,
     follow: str | None,
     web_port: int | None,
+    web_host: str,
+    web_tokens: Path | None,
     detach: bool,
 ) -> None:
     """Watch a fleet on Ray and show it live, until Ctrl-C or until all its files are read.
@@ -91,30 +101,35 @@ def run(
     out = show.console()
     with busy(out, "starting on Ray …"):
         running = Fleet.start(address=address, options=analyzers)
-    watch, page = None, None
+    watch = None
     try:
         out.print(f"{fleet}: {show.applied(running.apply(spec))}", style="dim")
         if follow:
             running.follow(follow)
             out.print(f"ConfigMap {follow} is followed", style="dim")
-        if web_port is not None and not detach:
-            from vqa_ray.cli.web import serve, where  # only who wants the page pays for it
-
-            page = serve(running, web_port)
-            out.print(where(page), soft_wrap=True)
+        if web_port is not None:
+            out.print(page(running, web_port, web_host, web_tokens), soft_wrap=True)
         if not detach:
             watch = Watch(running, out)
             watch.until(duration_s)
     except KeyboardInterrupt:
         pass
     finally:
-        if page:
-            page.stop()
         if watch:
             with suppress(OSError):  # the terminal may be gone (SIGHUP)
                 out.print(f"{fleet}: {show.counts(list(watch.incidents.values()))}", style="dim")
         leave(running, out)
     sys.exit(PROBLEMS if watch and watch.incidents else OK)
+
+
+def page(running: Fleet, port: int, host: str, tokens: Path | None) -> str:
+    """Where the page is, or why it is not served: the fleet is watched all the same."""
+    from vqa_ray.cli.web import serve  # only who wants the page pays for it
+
+    try:
+        return serve(running, port, host, tokens)
+    except (ConfigError, ClusterError) as error:
+        return f"the page is not served: {error}"
 
 
 def leave(running: Fleet, out: Console) -> None:

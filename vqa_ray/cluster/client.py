@@ -11,7 +11,15 @@ from typing import Any
 import msgspec
 
 from vqa_ray.cluster import port, raylocal
-from vqa_ray.cluster.messages import FOLLOWER, MEMORY_BYTES, SUPERVISOR, ApplyResult, ClusterOptions, FleetStatus
+from vqa_ray.cluster.messages import (
+    FOLLOWER,
+    MEMORY_BYTES,
+    PAGE,
+    SUPERVISOR,
+    ApplyResult,
+    ClusterOptions,
+    FleetStatus,
+)
 from vqa_ray.cluster.port import Away, Gone, Handle, NoAnswer
 from vqa_ray.cluster.raylocal import Tie
 from vqa_ray.config import FleetSpec, StreamSpec
@@ -19,7 +27,7 @@ from vqa_ray.core.notice import Incident
 from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.urls import scheme
-from vqa_ray.errors import ClusterError, ClusterUnreachable
+from vqa_ray.errors import ClusterError, ClusterUnreachable, ConfigError
 from vqa_ray.sinks.jsonl import STDOUT, JsonLinesSpec
 from vqa_ray.sinks.kafka import KafkaSpec
 from vqa_ray.sinks.mail import EmailSpec
@@ -216,6 +224,20 @@ class Fleet:
 
         follow.start(configmap, namespace)
 
+    def serve(self, kind: type[Any], *arguments: Any) -> str:
+        """Has an actor on Ray's head serve the operator's page, instead of any that does; its address there.
+
+        kind: `vqa_ray.web.actor.PageActor`, with its arguments. ConfigError if it cannot be served.
+        """
+        port.kill_named(PAGE)
+        handle = port.start_on_head(kind, PAGE, arguments)
+        try:
+            url: str = port.call(handle, "url", timeout_s=START_S)
+        except (ConfigError, ClusterError):
+            port.kill(handle)
+            raise
+        return url
+
     def stop(self) -> None:
         """Releases all streams, delivers what waits, ends analyzers and supervisor, and Ray if it was started here.
 
@@ -223,6 +245,7 @@ class Fleet:
         """
         try:
             port.kill_named(FOLLOWER)  # it would want its fleet again
+            port.kill_named(PAGE)
             self._ask("stop", timeout_s=STOP_S)
         except ClusterError as error:
             log.info("the fleet did not stop by itself: %s", error)

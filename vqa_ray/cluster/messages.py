@@ -16,6 +16,7 @@ from vqa_ray.sinks.registry import AnyChannelSpec
 NAMESPACE = "vqa"
 SUPERVISOR = "supervisor"
 FOLLOWER = "follower"
+PAGE = "page"
 
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 

@@ -22,7 +22,7 @@ class Served:
 
     def __init__(self, desk: Desk, host: str, port: int, tokens: Tokens | None, *, look_s: float = 1.0) -> None:
         """Listens when this returns. ConfigError: the address cannot be had, or is open to others without tokens."""
-        if tokens is None and not _is_here(host):
+        if tokens is None and not is_here(host):
             raise ConfigError(f"--host {host}: others can reach it; give --tokens FILE")
         self.token = None if tokens is not None else new_token()
         known = tokens or Tokens([(Role.OPERATOR, self.token or "")])
@@ -76,7 +76,8 @@ class Served:
             ready()
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether only this machine reaches that address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
