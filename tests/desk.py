@@ -10,7 +10,9 @@ from vqa_ray.core.notice import Incident
 from vqa_ray.core.quiet import Mute, Quiet, Window, lasting
 from vqa_ray.core.reading import Severity
 from vqa_ray.core.remark import Remark, RemarkKind
+from vqa_ray.core.stay import Stay
 from vqa_ray.errors import ClusterUnreachable
+from vqa_ray.pipeline.about import About
 from vqa_ray.web.curves import Curve
 
 
@@ -45,6 +47,7 @@ class PaperDesk:
         self.found = {one.incident_id: one for one in incidents or []}
         self.said: dict[tuple[str, str], Remark] = {}
         self.files: dict[str, bytes] = {}
+        self.known = About()
         self.windows: tuple[Window, ...] = ()
         self.muted: list[Mute] = []
         self.jpeg: bytes | None = None
@@ -96,6 +99,13 @@ class PaperDesk:
 
     def source(self, stream_id: str) -> str | None:
         return f"http://***@origin.example/{stream_id}.m3u8"
+
+    def about(self, stream_id: str) -> About:
+        return self.known
+
+    def stays(self, stream_id: str) -> list[Stay]:
+        since = datetime.now(UTC) - timedelta(hours=1)
+        return [Stay(analyzer="analyzer-0", epoch=2, since_utc=since, why="its analyzer died")]
 
     def still(self, stream_id: str) -> bytes | None:
         return self.jpeg

@@ -88,7 +88,11 @@ def test_a_stream_shows_its_picture_and_its_source_without_secrets(api: Client):
     told = api.get(stream_path())
     assert told.json()["stream"]["state"] == "live"
     assert told.json()["source"].startswith("http://")
-    for path in (stream_path(), "streams", "fleet", "incidents"):
+    assert [stay["why"] for stay in told.json()["stays"]] == ["new"]
+    known = api.get(f"{stream_path()}/about").json()
+    assert (known["source"]["video"]["codec"], known["source"]["audio"]["layout"]) == ("h264", "stereo")
+    assert 0.1 < known["gop_s"] < 10.0
+    for path in (stream_path(), f"{stream_path()}/about", "streams", "fleet", "incidents"):
         assert "secret-word" not in api.get(path).text
 
 

@@ -13,6 +13,8 @@ from vqa_ray.core.quiet import Window
 from vqa_ray.core.reading import Severity
 from vqa_ray.errors import ConfigError
 from vqa_ray.web.access import Limit, Role, Tokens
+from vqa_ray.web.app import suppressed
+from vqa_ray.web.curves import Curve
 from vqa_ray.web.openapi import ROUTES, described
 from vqa_ray.web.server import Served
 
@@ -223,6 +225,22 @@ def test_an_incident_shows_the_same_on_other_streams_and_what_else_was_wrong(ser
     one = get(served, "/api/v1/incidents/0000000000000001").json()
     assert [other["stream_id"] for other in one["alike"]] == ["two"]
     assert [other["detector"] for other in one["beside"]] == ["silence"]
+
+
+def test_an_incident_says_what_to_try_and_what_it_hides(served, desk):
+    told = get(served, "/api/v1/incidents/0000000000000001").json()
+    assert "playout" in told["advice"]
+    black, now_s = desk.found["0000000000000001"], time.time()
+
+    def curve(detector: str, bad: float, ago_s: float = 10.0) -> Curve:
+        one = [0.5]
+        return Curve(
+            detector=detector, part="", t=[now_s - ago_s], low=one, mean=one, high=one, bad=[bad], coverage=one
+        )
+
+    found = [curve("freeze", 0.2), curve("silence", 1.0), curve("black", 1.0), curve("bars", 0.0)]
+    assert suppressed(black, found) == ["freeze"]
+    assert suppressed(black, [curve("freeze", 0.2, ago_s=60.0)]) == []
 
 
 def test_a_timeline_wants_a_span_that_can_be_read(served):

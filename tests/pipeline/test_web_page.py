@@ -16,6 +16,8 @@ from tests.desk import PaperDesk, incident, stream
 from tests.media_factory import Video, make
 from tests.story import wait_until
 from vqa_ray.core.reading import Severity
+from vqa_ray.media.source import AudioInfo, SourceInfo, VideoInfo
+from vqa_ray.pipeline.about import About
 from vqa_ray.web.access import Role, Tokens
 from vqa_ray.web.server import Served
 
@@ -156,6 +158,25 @@ def test_what_one_looks_at_is_muted_and_the_mute_ended(browser, served, desk):
     viewers = enter(browser, served, "/incidents/0000000000000001", VIEWER)
     expect(viewers.get_by_text("Original packets")).to_be_visible()
     assert viewers.get_by_role("button", name="Mute").count() == 0
+
+
+def test_a_stream_shows_its_source_and_where_it_was(browser, served, desk):
+    video = VideoInfo(
+        index=0, codec="h264", profile="High", width=1920, height=1080, fps=25.0, pix_fmt="yuv420p", bit_depth=8,
+        full_range=False, interlaced=True, bit_rate=8_000_000,
+    )  # fmt: skip
+    audio = AudioInfo(
+        index=1, codec="ac3", profile=None, rate_hz=48000, layout="5.1", channels=("FL",), sample_format="fltp",
+        bit_rate=384_000, language="deu",
+    )  # fmt: skip
+    source = SourceInfo(url="udp://h:1", format="mpegts", live=True, video=video, audio=audio, duration_s=None)
+    desk.known = About(source=source, gop_s=0.48)
+    page = enter(browser, served, "/streams/north-one")
+    expect(page.get_by_text("1920 × 1080 interlaced")).to_be_visible(timeout=10_000)
+    facts = page.locator("dl").inner_text()
+    assert "25 a second, 8 bit, 8.00 Mb/s, a key frame each 0.48 s" in facts
+    assert "ac3, 5.1, 48 kHz, 0.384 Mb/s, deu" in facts
+    expect(page.get_by_role("region", name="Where it was").get_by_text("its analyzer died")).to_be_visible()
 
 
 def test_keys_lead_from_view_to_view_and_the_address_says_what_is_shown(browser, served):

@@ -187,6 +187,17 @@ def test_applying_the_fleet_again_unparks_nothing_but_a_change_of_the_stream_doe
     assert not made.parked
 
 
+def test_it_is_known_where_a_stream_was_and_why_it_went_there():
+    made = roster("a")
+    give(made, "a", 0)
+    made.gone("analyzer-0", Reason.DIED, 1.0, crashed=True)
+    made.assigning("a", "analyzer-1", 2, 1.0, Reason.DIED)
+    spec = StreamSpec(id="a", url="http://127.0.0.1:9/a", labels={"x": "y"})
+    made.want({"a": (spec, LIVE, "v2")})
+    stays = [(stay.analyzer, stay.epoch, stay.why) for stay in made.streams["a"].stays]
+    assert stays == [("analyzer-0", 1, "new"), ("analyzer-1", 2, "its analyzer died")]
+
+
 def test_the_answer_to_a_beat_names_streams_that_have_another_priority_now():
     made = roster("a", "b")
     give(made, "a", 0)

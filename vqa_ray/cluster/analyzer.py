@@ -33,6 +33,7 @@ from vqa_ray.cluster.teller import Link, Teller
 from vqa_ray.core.lease import Leases, Over
 from vqa_ray.core.still import image, jpeg
 from vqa_ray.errors import ClusterError, VqaError
+from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.marks import about
 from vqa_ray.pipeline.worker import StreamReport, Told, Warmth
 
@@ -202,6 +203,12 @@ class Analyzer:
         """The stream's newest small picture as JPEG; None where there is none."""
         still = self._worker.still(stream_id)
         return jpeg(image(still)) if still is not None else None
+
+    @in_group("control")
+    def about(self, stream_id: str) -> About:
+        """What is known of a stream's source."""
+        known: About = self._worker.about(stream_id)
+        return known
 
     @in_group("watch")
     def watch(self, timeout_s: float) -> None:

@@ -26,8 +26,10 @@ from vqa_ray.config import FleetSpec, StreamSpec
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
+from vqa_ray.core.stay import Stay
 from vqa_ray.core.urls import scheme
 from vqa_ray.errors import ClusterError, ClusterUnreachable, ConfigError
+from vqa_ray.pipeline.about import About
 from vqa_ray.sinks.jsonl import STDOUT, JsonLinesSpec
 from vqa_ray.sinks.kafka import KafkaSpec
 from vqa_ray.sinks.mail import EmailSpec
@@ -192,6 +194,17 @@ class Fleet:
         handle = port.find(analyzer)
         result: bytes | None = _ask(handle, "still", stream_id, timeout_s=STILL_S) if handle is not None else None
         return result
+
+    def about(self, stream_id: str, analyzer: str) -> About:
+        """What the analyzer that has the stream knows of its source: codecs, size, rates, layout, GOP."""
+        handle = port.find(analyzer)
+        known: About = _ask(handle, "about", stream_id, timeout_s=STILL_S) if handle is not None else About()
+        return known
+
+    def stays(self, stream_id: str) -> list[Stay]:
+        """Where the stream was and why it went there, the latest first, since the supervisor's start."""
+        known: list[Stay] = self._ask("stays", stream_id)
+        return known
 
     def source(self, stream_id: str) -> str | None:
         """The URL of a wanted stream without its secrets, None if it is not wanted."""

@@ -198,7 +198,7 @@ class Crew:
         for action in todo:
             if self._free(action):  # still, after the wait for the disk
                 place = self._roster.assigning(
-                    action.stream_id, action.analyzer, epochs[action.stream_id], self._now_s()
+                    action.stream_id, action.analyzer, epochs[action.stream_id], self._now_s(), action.reason
                 )
                 self._begin(self._assign(place, self._assignment(place)))
 

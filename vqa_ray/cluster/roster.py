@@ -6,6 +6,7 @@ No Ray, no disk, no clock: facts come in as calls with the time, `views` go to `
 import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -18,6 +19,7 @@ from vqa_ray.core.placement import NO_BOUND, Hall, Kind, Passenger, Seat, millio
 from vqa_ray.core.policies.registry import BY_NAME
 from vqa_ray.core.reconcile import SUSPECT_AFTER, Analyzer, Limits, Phase, Reason, Running, Wanted
 from vqa_ray.core.source import State
+from vqa_ray.core.stay import REMEMBERED, Stay
 from vqa_ray.core.urls import is_live
 from vqa_ray.media.schemes import serves_one
 from vqa_ray.pipeline.worker import StreamReport
@@ -39,7 +41,8 @@ class Stream:
     """One wanted stream, and what is remembered of it whoever runs it."""
 
     __slots__ = (
-        "done", "free", "not_before_s", "profile", "record", "refusals", "share", "size_bytes", "spec", "version",
+        "done", "free", "not_before_s", "profile", "record", "refusals", "share", "size_bytes", "spec", "stays",
+        "version",
     )  # fmt: skip
 
     def __init__(self, spec: StreamSpec, profile: Profile, version: str) -> None:
@@ -53,6 +56,7 @@ class Stream:
         self.refusals = 0
         self.not_before_s = 0.0
         self.done = False  # a file, read to its end
+        self.stays: deque[Stay] = deque(maxlen=REMEMBERED)
 
     @property
     def reserved(self) -> float:
@@ -188,7 +192,7 @@ class Roster:
             stream = self.streams[stream_id] = Stream(spec, profile, version)
             self.parked.pop(stream_id, None)
             if before is not None:
-                stream.share, stream.size_bytes = before.share, before.size_bytes
+                stream.share, stream.size_bytes, stream.stays = before.share, before.size_bytes, before.stays
         return added, changed, removed
 
     def watches(self, stream_id: str) -> bool:
@@ -338,7 +342,13 @@ class Roster:
         place.busy = False
         place.after_beat = member.number
         self.epochs[report.stream_id] = max(report.epoch, self.epochs.get(report.stream_id, 0))
+        self._note_stay(place, "it was there when the supervisor began")
         return place
+
+    def _note_stay(self, place: Place, why: str) -> None:
+        if stream := self.streams.get(place.stream_id):
+            stay = Stay(analyzer=place.analyzer, epoch=place.epoch, since_utc=datetime.now(UTC), why=why)
+            stream.stays.append(stay)
 
     def _note(self, place: Place, report: StreamReport, number: int) -> None:
         before = place.report
@@ -379,12 +389,13 @@ class Roster:
 
     # ---- actions under way
 
-    def assigning(self, stream_id: str, analyzer: str, epoch: int, now_s: float) -> Place:
+    def assigning(self, stream_id: str, analyzer: str, epoch: int, now_s: float, why: Reason = Reason.NEW) -> Place:
         """The stream is about to be given to the analyzer, under a persisted epoch."""
         before = self.places.get(stream_id)
         place = self._put(Place(stream_id, analyzer, epoch, self.streams[stream_id].version, now_s))
         place.reached_s = before.reached_s if before is not None else None
         self.epochs[stream_id] = epoch
+        self._note_stay(place, why.value)
         self.extend(analyzer, now_s)
         return place
 

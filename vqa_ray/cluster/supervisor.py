@@ -43,6 +43,7 @@ from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.reconcile import Phase, Reason, plan
 from vqa_ray.core.refusal import suggest
 from vqa_ray.core.remark import Remark, RemarkKind
+from vqa_ray.core.stay import Stay
 from vqa_ray.core.urls import redact
 from vqa_ray.errors import ClusterError, ConfigError
 from vqa_ray.pipeline.stream import without_position
@@ -266,6 +267,12 @@ class Supervisor:
         await self._recovered.wait()
         stream = self._roster.streams.get(stream_id)
         return redact(stream.spec.url) if stream else None
+
+    async def stays(self, stream_id: str) -> list[Stay]:
+        """Where a stream was, and why it went there, the latest first; since this process began."""
+        await self._recovered.wait()
+        stream = self._roster.streams.get(stream_id)
+        return list(reversed(stream.stays)) if stream else []
 
     async def drain(self, node_id: str) -> int:
         """Empties a node of Ray's: other analyzers take its streams, then its own end. How many are left; ask again.

@@ -35,6 +35,7 @@ from vqa_ray.media.manifest_watch import ManifestWatch
 from vqa_ray.media.playlist_watch import PlaylistWatch
 from vqa_ray.media.source import Connection, EndOfMedia, SourceInfo, is_live, open_source
 from vqa_ray.pipeline import overload
+from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.analysis import LASTING, Analysis, Item, StreamState
 from vqa_ray.pipeline.evidence import Keeper, Witness
 from vqa_ray.pipeline.marks import mark
@@ -185,6 +186,7 @@ class StreamRun:
         self._progress = _Progress(monotonic())
         self._fault: Exception | None = None  # of the watchdog's look
         self._shape: Shape | None = None
+        self._source: SourceInfo | None = None
         self._trail: Trail | None = None  # of this connection, where traces are wanted
 
     # ---- from other threads
@@ -232,6 +234,11 @@ class StreamRun:
     def still(self) -> Still | None:
         """The newest small picture, about a second old at most while pictures come; None where none are kept."""
         return self._witness.still if self._witness is not None else None
+
+    def about(self) -> About:
+        """What its container says, and what was measured of it."""
+        with self._lock:
+            return About(source=self._source, gop_s=self._progress.gop_s)
 
     def snapshot(self) -> bytes:
         """Open incidents, running holds and how far it came, for the next owner. Final, once it was stopped."""
@@ -338,7 +345,7 @@ class StreamRun:
         self._connection = connection
         try:
             self._watch_playlists(connection.info.format)
-            self._shape = _shape(connection.info)
+            self._shape, self._source = _shape(connection.info), connection.info
             with self._lock:
                 self.analysis.connected()
                 if witness is not None:
@@ -416,6 +423,8 @@ class StreamRun:
         witness = self._witness
         if isinstance(item, Picture):
             self._progress.frame(item.at_s, item.until_s)
+            if item.key:
+                self._progress.key_frame(item.at_s)
             self.analysis.coverage.count(item.at_s, 1, 1)
             if witness is not None and item.at_s >= witness.due_s:
                 witness.take(item)
@@ -630,6 +639,8 @@ class _Progress:
         self.reconnects = 0
         self.faults = 0
         self.frames = 0
+        self.gop_s: float | None = None  # between the latest two key frames
+        self._key_s: float | None = None
         self.calling_since_s: float | None = now_s
         self._segmented = False
         self._bursts = 0
@@ -645,6 +656,11 @@ class _Progress:
         self._bursts = 0
         self.last_arrival_s = now_s
         self.began_s = self.reached_s = None
+        self.gop_s = self._key_s = None
+
+    def key_frame(self, at_s: float) -> None:
+        self.gop_s = None if self._key_s is None else at_s - self._key_s
+        self._key_s = at_s
 
     def packet(self, now_s: float) -> None:
         gap_s = now_s - self.last_arrival_s

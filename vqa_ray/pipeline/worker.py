@@ -11,6 +11,7 @@ from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.still import Still
 from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import StaleEpoch
+from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.evidence import Keeper
 from vqa_ray.pipeline.stream import LOOK_S, StreamReport, StreamRun, Told, Warmth
 
@@ -140,6 +141,12 @@ class Worker:
         if not run.stop(timeout_s):
             log.error("stream %s: its thread did not end within %.1f s", stream_id, timeout_s)
         return run.snapshot()
+
+    def about(self, stream_id: str) -> About:
+        """What is known of the stream's source; nothing where it is not here."""
+        with self._lock:
+            run = self._runs.get(stream_id)
+        return run.about() if run is not None else About()
 
     def prioritise(self, stream_id: str, priority: int) -> None:
         """Another priority for a stream from now on, without interrupting it; nothing where it is not here."""

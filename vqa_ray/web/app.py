@@ -11,10 +11,13 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from aiohttp import web
 
+from vqa_ray.core.advice import advice
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.remark import Remark, RemarkKind
+from vqa_ray.detectors.registry import by_id
 from vqa_ray.errors import ClusterError, VqaError
 from vqa_ray.web.access import Limit, Role, Tokens
+from vqa_ray.web.curves import Curve
 from vqa_ray.web.desk import Desk, around
 from vqa_ray.web.feed import Feed, fleet_of, row
 from vqa_ray.web.openapi import described
@@ -79,6 +82,7 @@ class Api:
         get("/api/v1/fleet", self.fleet)
         get("/api/v1/streams", self.streams)
         get("/api/v1/streams/{stream}", self.stream)
+        get("/api/v1/streams/{stream}/about", self.about)
         get("/api/v1/streams/{stream}/still", self.still)
         get("/api/v1/streams/{stream}/timeline", self.timeline)
         get("/api/v1/incidents", self.incidents)
@@ -228,8 +232,13 @@ class Api:
             _missing("no stream has this id")
         latest = await self._ask(self._desk.incidents)
         url = await self._ask(self._desk.source, stream_id)
+        stays = await self._ask(self._desk.stays, stream_id)
         incidents = [one for one in latest if one.stream_id == stream_id][:50]
-        return _json({"stream": row(found), "source": url, "incidents": incidents})
+        return _json({"stream": row(found), "source": url, "incidents": incidents, "stays": stays})
+
+    async def about(self, request: web.Request) -> web.Response:
+        """What its analyzer knows of the source: container, codecs, size, rates, layout, GOP."""
+        return _json(await self._ask(self._desk.about, request.match_info["stream"]))
 
     async def still(self, request: web.Request) -> web.Response:
         """The newest small picture, JPEG."""
@@ -274,7 +283,7 @@ class Api:
         remarks, latest, found, names = await asyncio.gather(
             self._ask(self._desk.remarks),
             self._ask(self._desk.incidents),
-            self._ask(self._desk.curves, one.stream_id, since, until, one.detector),
+            self._ask(self._desk.curves, one.stream_id, since, until, None),
             self._ask(self._desk.evidence, one),
         )
         return _json(
@@ -283,7 +292,9 @@ class Api:
                 "remarks": [said for said in remarks if said.incident_id == one.incident_id],
                 "alike": alike(one, latest),
                 "beside": beside(one, latest),
-                "curves": [curve for curve in found if curve.part == one.part],
+                "curves": [curve for curve in found if (curve.detector, curve.part) == (one.detector, one.part)],
+                "suppressed": suppressed(one, found),
+                "advice": advice(one.detector),
                 "evidence": names,
             }
         )
@@ -356,6 +367,18 @@ def alike(one: Incident, latest: list[Incident]) -> list[Incident]:
         if other.detector == one.detector
         and other.stream_id != one.stream_id
         and abs((other.start_utc - one.start_utc).total_seconds()) <= ALIKE_S
+    ]
+
+
+def suppressed(one: Incident, found: list[Curve]) -> list[str]:
+    """Detectors that said bad while it lasted, and are hidden by it: what it is the cause of."""
+    since_s, until = one.start_utc.timestamp(), one.end_utc or datetime.now(UTC)
+    return [
+        curve.detector
+        for curve in found
+        if (spec := by_id.get(curve.detector)) is not None
+        and one.detector in spec.hidden_by
+        and any(bad > 0 and since_s <= t < until.timestamp() for t, bad in zip(curve.t, curve.bad, strict=True))
     ]
 
 

@@ -13,7 +13,9 @@ from vqa_ray.core import evidence
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
+from vqa_ray.core.stay import Stay
 from vqa_ray.errors import VqaError
+from vqa_ray.pipeline.about import About
 from vqa_ray.sinks.evidence import EvidenceStore
 from vqa_ray.sinks.store import read_incidents, read_windows
 from vqa_ray.web.curves import Curve, curves
@@ -58,6 +60,12 @@ class Desk(Protocol):
 
     def source(self, stream_id: str) -> str | None:
         """The stream's URL without secrets."""
+
+    def about(self, stream_id: str) -> About:
+        """What is known of its source."""
+
+    def stays(self, stream_id: str) -> list[Stay]:
+        """Where it was and why, the latest first."""
 
     def still(self, stream_id: str) -> bytes | None:
         """The newest small picture as JPEG."""
@@ -128,9 +136,19 @@ class FleetDesk:
     def source(self, stream_id: str) -> str | None:  # noqa: D102
         return self._fleet.source(stream_id)
 
+    def about(self, stream_id: str) -> About:  # noqa: D102
+        analyzer = self._analyzer(stream_id)
+        return self._fleet.about(stream_id, analyzer) if analyzer else About()
+
+    def stays(self, stream_id: str) -> list[Stay]:  # noqa: D102
+        return self._fleet.stays(stream_id)
+
     def still(self, stream_id: str) -> bytes | None:  # noqa: D102
-        analyzer = {one.stream_id: one.analyzer for one in self.status().streams}.get(stream_id)
+        analyzer = self._analyzer(stream_id)
         return self._fleet.still(stream_id, analyzer) if analyzer else None
+
+    def _analyzer(self, stream_id: str) -> str | None:
+        return {one.stream_id: one.analyzer for one in self.status().streams}.get(stream_id)
 
     def history(self, stream_id: str, since: datetime, until: datetime) -> list[Incident]:  # noqa: D102
         found = {}

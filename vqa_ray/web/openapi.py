@@ -34,6 +34,13 @@ ROUTES: tuple[tuple[str, str, str, tuple[tuple[str, str, str], ...], str | None]
         "StreamStatus[]",
     ),
     ("get", "/api/v1/streams/{stream}", "A stream, its source, its latest incidents.", (_STREAM,), None),
+    (
+        "get",
+        "/api/v1/streams/{stream}/about",
+        "Its source: container, codecs, size, rates, layout, GOP.",
+        (_STREAM,),
+        None,
+    ),
     ("get", "/api/v1/streams/{stream}/still", "Its newest small picture, JPEG.", (_STREAM,), None),
     (
         "get",

@@ -93,6 +93,8 @@ export function Incident({ id }) {
         <dt>Until</dt><dd>${one.end_utc ? time(one.end_utc) : "it lasts"}</dd>
         <dt>Length</dt><dd>${length(lasted(one, now))}</dd>
         <dt>Worst</dt><dd>${figure(one.value, one.unit)}</dd>
+        <dt>Try</dt><dd>${found.advice}</dd>
+        ${found.suppressed.length > 0 && html`<dt>Hides</dt><dd>${found.suppressed.map((name) => html`<${Chip}>${words(name)}<//> `)} <span class="dim">which it is the cause of</span></dd>`}
         ${one.reason && html`<dt>Reason</dt><dd>${one.reason}</dd>`}
         <dt>In the media</dt><dd>${one.start_s.toFixed(2)} s${one.start_pts_s === null ? "" : `, PTS ${one.start_pts_s.toFixed(2)} s`}</dd>
         ${Object.keys(one.labels).length > 0 && html`<dt>Labels</dt><dd>${Object.entries(one.labels).map(([name, value]) => html`<${Chip}>${name}: ${value}<//> `)}</dd>`}

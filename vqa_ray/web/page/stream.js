@@ -33,14 +33,25 @@ function Lanes({ incidents, since, until, choose }) {
     <div class="scale" aria-hidden="true">${[0, 1, 2, 3, 4].map((n) => html`<span>${time(since + (span * n) / 4, { date: span > DAY })}</span>`)}</div></div>`;
 }
 
+// What the container says, a line a track.
+function Facts({ known }) {
+  if (!known || !known.source) return "";
+  const { format, video, audio, bit_rate } = known.source, rate = (bits) => (bits ? `, ${(bits / 1e6).toPrecision(3)} Mb/s` : "");
+  return html`<dt>Container</dt><dd>${format}${rate(bit_rate)}</dd>
+    ${video && html`<dt>Picture</dt><dd>${video.codec}${video.profile ? ` ${video.profile}` : ""}, ${video.width} × ${video.height}${video.interlaced ? " interlaced" : ""},
+      ${video.fps ? `${Number(video.fps.toFixed(3))} a second, ` : ""}${video.bit_depth || 8} bit${rate(video.bit_rate)}${known.gop_s ? `, a key frame each ${known.gop_s.toFixed(2)} s` : ""}</dd>`}
+    ${audio && html`<dt>Sound</dt><dd>${audio.codec}, ${audio.layout}, ${audio.rate_hz / 1000} kHz${rate(audio.bit_rate)}${audio.language ? `, ${audio.language}` : ""}</dd>`}`;
+}
+
 export function Stream({ id, query, change }) {
-  const now = useNow(), [about, setAbout] = useState(null), [line, setLine] = useState(null), [error, setError] = useState("");
+  const now = useNow(), [about, setAbout] = useState(null), [source, setSource] = useState(null), [line, setLine] = useState(null), [error, setError] = useState("");
   const until = Number(query.get("until")) || 0, since = Number(query.get("since")) || 0;
   const minute = Math.floor(now / 60000);
   const to = until || minute * 60000 + 60000, from = since || to - DAY / 24;
   const one = known.streams.get(id), open = (openBy().get(id) || []).length;
   const path = `/api/v1/streams/${encodeURIComponent(id)}`;
   useEffect(() => { ask(path).then(setAbout, (why) => setError(why.message)); }, [id, one && one.state, one && one.analyzer, open]);
+  useEffect(() => { ask(`${path}/about`).then(setSource, () => setSource(null)); }, [id, one && one.state, one && one.analyzer, one && one.reconnects]);
   useEffect(() => {
     const ends = new Date(to).toISOString(), begins = new Date(from).toISOString();
     ask(`${path}/timeline?since=${begins}&until=${ends}`).then(setLine, (why) => setError(why.message));
@@ -60,6 +71,7 @@ export function Stream({ id, query, change }) {
       <dt>Analysed</dt><dd>${(row.coverage * 100).toFixed(2)} % of frames, ${row.fps} a second${row.tier && row.tier !== "all" ? `, ${words(row.tier)}` : ""}</dd>
       <dt>CPU</dt><dd>${(row.cpu_share * 100).toFixed(0)} % of a core</dd>
       <dt>Analyzer</dt><dd>${row.analyzer || "none"} <span class="dim">(epoch ${row.epoch}, ${row.reconnects} reconnects, ${row.crashes} crashes)</span></dd>
+      <${Facts} known=${source} />
       ${Object.keys(row.labels).length > 0 && html`<dt>Labels</dt><dd>${Object.entries(row.labels).map(([key, value]) => html`<${Chip}>${key}: ${value}<//> `)}</dd>`}
     </dl><div class="proof">${row.state === "live" && html`<img alt="Newest still" width="320" src=${`${path}/still?${Math.floor(now / 5000)}`} />`}</div></div>`}
     <h2>Timeline</h2>
@@ -75,5 +87,9 @@ export function Stream({ id, query, change }) {
       <form class="bar" style="margin-top:.8rem" onSubmit=${(event) => event.preventDefault()}><label>Curve <select onChange=${(event) => change({ curve: event.target.value })}>
         ${names.map((each) => html`<option value=${each} selected=${each === name}>${words(each)}</option>`)}</select></label></form>
       ${line.curves.filter((curve) => curve.detector === name).map((curve) => html`<${Curve} key=${curve.part} curve=${curve} title=${`${words(name)}${curve.part ? ` (${curve.part})` : ""}`} />`)}` : html`<p>Loading …</p>`}
-    <h2>Latest incidents</h2><${IncidentTable} list=${(about && about.incidents) || []} now=${now} withStream=${false} /></main>`;
+    <h2>Latest incidents</h2><${IncidentTable} list=${(about && about.incidents) || []} now=${now} withStream=${false} />
+    <h2>Where it was</h2>${about && about.stays.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Where it was"><table>
+      <thead><tr><th scope="col">Since</th><th scope="col">Analyzer</th><th scope="col">Why</th><th scope="col" class="number">Epoch</th></tr></thead>
+      <tbody>${about.stays.map((stay) => html`<tr key=${stay.epoch}><td>${time(stay.since_utc)}</td><td>${stay.analyzer}</td><td>${stay.why}</td><td class="number">${stay.epoch}</td></tr>`)}</tbody></table></div>`
+      : html`<p>Nothing is known since the supervisor began.</p>`}</main>`;
 }
