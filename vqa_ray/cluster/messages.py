@@ -207,6 +207,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     tick_failures: int
     started_utc: datetime
     supervisor_pid: int
+    left: dict[str, int] = {}  # how often streams left an analyzer, by reason
 
 
 class ApplyResult(msgspec.Struct, frozen=True, kw_only=True):

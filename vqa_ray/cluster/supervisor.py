@@ -207,6 +207,7 @@ class Supervisor:
             tick_failures=self._tick_failures,
             started_utc=self._started_utc,
             supervisor_pid=os.getpid(),
+            left={reason.value: count for reason, count in sorted(self._roster.losses.items())},
         )
 
     async def incidents(self, limit: int, open_only: bool) -> list[Incident]:

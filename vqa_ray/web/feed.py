@@ -11,6 +11,7 @@ import msgspec
 from vqa_ray.cluster.messages import FleetStatus, StreamStatus
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.remark import Remark
+from vqa_ray.core.sizing import USUAL
 from vqa_ray.errors import VqaError
 from vqa_ray.web.desk import Desk
 
@@ -136,6 +137,7 @@ def fleet_of(status: FleetStatus) -> dict[str, Any]:
     for one in told["analyzers"]:
         one["load"], one["reserved"] = round(one["load"], 2), round(one["reserved"], 2)
         one["rss_bytes"] = one["rss_bytes"] >> 20 << 20
+    told["usd_core_hour"] = round(USUAL.usd_hour / USUAL.vcpus, 4)
     return told
 
 

@@ -15,6 +15,10 @@ export function Fleet() {
       <dt>Streams</dt><dd>${known.streams.size}, ${fleet.waiting} without an analyzer</dd>
       <dt>Capacity left</dt><dd>${left.toFixed(1)} of ${sum("capacity").toFixed(1)} cores that streams may use</dd>
       <dt>Machines</dt><dd>${[...nodes.entries()].map(([node, streams]) => html`<${Chip}>${node.slice(0, 8) || "unknown"}: ${streams} streams<//> `)}</dd>
+      <dt>Cost</dt><dd>${sum("load").toFixed(1)} cores at work and ${sum("capacity").toFixed(1)} held for streams: about${" "}
+        ${(sum("capacity") * fleet.usd_core_hour * 730).toFixed(0)} $ a month <span class="dim">(${fleet.usd_core_hour} $ a vCPU-hour, list price; vqa cost reckons with yours)</span></dd>
+      <dt>Streams that moved</dt><dd>${Object.entries(fleet.left).length ? Object.entries(fleet.left).map(([why, count]) => html`<${Chip}>${count}: ${why}<//> `) : "none"}${" "}
+        <span class="dim">since the supervisor began</span></dd>
       <dt>Alerts on their way</dt><dd>${fleet.undelivered}</dd>
       <dt>Supervisor</dt><dd>up ${length((now - Date.parse(fleet.started_utc)) / 1000)}, process ${fleet.supervisor_pid}, ${fleet.tick_failures} failed ticks, ${fleet.dropped_stale} stale reports dropped</dd>
     </dl>

@@ -38,7 +38,7 @@ function Facts({ known }) {
   if (!known || !known.source) return "";
   const { format, video, audio, bit_rate } = known.source, rate = (bits) => (bits ? `, ${(bits / 1e6).toPrecision(3)} Mb/s` : "");
   return html`<dt>Container</dt><dd>${format}${rate(bit_rate)}</dd>
-    ${video && html`<dt>Picture</dt><dd>${video.codec}${video.profile ? ` ${video.profile}` : ""}, ${video.width} × ${video.height}${video.interlaced ? " interlaced" : ""},
+    ${video && html`<dt>Picture</dt><dd>${video.codec}${video.profile ? ` ${video.profile}` : ""}, ${video.width} × ${video.height}${video.interlaced ? " interlaced" : ""},${" "}
       ${video.fps ? `${Number(video.fps.toFixed(3))} a second, ` : ""}${video.bit_depth || 8} bit${rate(video.bit_rate)}${known.gop_s ? `, a key frame each ${known.gop_s.toFixed(2)} s` : ""}</dd>`}
     ${audio && html`<dt>Sound</dt><dd>${audio.codec}, ${audio.layout}, ${audio.rate_hz / 1000} kHz${rate(audio.bit_rate)}${audio.language ? `, ${audio.language}` : ""}</dd>`}`;
 }
