@@ -18,6 +18,7 @@ from tests.story import wait_until
 from vqa_ray.core.reading import Severity
 from vqa_ray.media.source import AudioInfo, SourceInfo, VideoInfo
 from vqa_ray.pipeline.about import About
+from vqa_ray.errors import ClusterUnreachable
 from vqa_ray.web.access import Role, Tokens
 from vqa_ray.web.server import Served
 
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 OPERATOR = "an-operator-of-the-channel"
 VIEWER = "somebody-who-only-looks"
 EVIL = "<script>document.title='owned'</script>"
+LONG_MS, SCROLLS = 100.0, 8
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 
 
@@ -222,6 +224,30 @@ def test_no_view_has_a_serious_fault_of_accessibility(browser, served, size, sch
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+def test_an_incident_stays_in_view_when_the_fleet_is_away_for_a_while(browser, served, desk, monkeypatch):
+    page = enter(browser, served, "/incidents/0000000000000001")
+    page.locator("video").evaluate("node => { node.mark = 'the same'; }")
+    with monkeypatch.context() as patch:
+        patch.setattr(desk, "incident", _unreachable)
+        expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible(timeout=30_000)
+        assert page.locator("video").evaluate("node => node.mark") == "the same"
+    expect(page.get_by_role("alert")).to_have_count(0, timeout=30_000)
+    assert page.locator("video").evaluate("node => node.mark") == "the same"
+
+
+def test_an_incident_that_was_asked_for_while_the_fleet_was_away_comes(browser, served, desk, monkeypatch):
+    page = enter(browser, served)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk, "incident", _unreachable)
+        page.goto(f"{served.url}incidents/0000000000000001")
+        expect(page.get_by_role("alert")).to_have_text("the supervisor does not answer")
+    expect(page.locator("video")).to_be_visible(timeout=30_000)
+
+
+def _unreachable(_: str) -> None:
+    raise ClusterUnreachable("the supervisor does not answer")
+
+
 def test_a_thousand_streams_scroll_without_long_tasks(browser, served, desk):
     desk.streams = [stream(f"channel-{n:04d}", labels={"n": str(n % 5)}) for n in range(1000)]
     page = enter(browser, served, viewport={"width": 1400, "height": 900})
@@ -231,10 +257,20 @@ def test_a_thousand_streams_scroll_without_long_tasks(browser, served, desk):
              for (const one of list.getEntries()) window.long.push(one.duration); }).observe({ type: 'longtask' }); }"""
     )
     page.mouse.move(700, 500)
+    longest_ms: list[float] = []  # of each try: a busy machine stretches tasks, so the best try says what the page costs
+    while len(longest_ms) < SCROLLS and min(longest_ms, default=LONG_MS + 1) > LONG_MS:
+        longest_ms.append(_scroll(page))
+    assert min(longest_ms) <= LONG_MS, longest_ms
+
+
+def _scroll(page: Page) -> float:
+    """Down the wall from its top; the longest task of it in ms, 0 if none was long enough to be told (50 ms)."""
+    page.evaluate("() => { scrollTo(0, 0); }")
+    page.wait_for_timeout(500)
+    page.evaluate("() => { window.long = []; }")
     for _ in range(40):
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(30)
-    assert page.evaluate("scrollY") > 5000
+    page.wait_for_function("scrollY > 5000")
     assert page.locator(".tile").count() < 80
-    tasks = page.evaluate("window.long")
-    assert sorted(tasks)[-3:][0] < 250 if len(tasks) > 2 else True  # 100 ms on a machine that has time
+    return float(page.evaluate("Math.max(0, ...window.long)"))

@@ -2,7 +2,7 @@
 
 import { ask, known, remarkOn, RANK, retract, say } from "./data.js";
 import { MuteThis } from "./mute.js";
-import { Chip, Curve, figure, html, IncidentTable, lasted, length, time, toStream, useEffect, useNow, useState, words } from "./parts.js";
+import { Chip, Curve, figure, html, IncidentTable, lasted, length, time, toStream, useEffect, useNow, useRef, useState, words } from "./parts.js";
 
 const MOST = 300;
 
@@ -74,19 +74,25 @@ export function Incident({ id }) {
   const now = useNow();
   const [found, setFound] = useState(null), [error, setError] = useState("");
   const fresh = known.incidents.get(id);
-  const load = () => ask(`/api/v1/incidents/${encodeURIComponent(id)}`).then(setFound, (why) => setError(why.message));
+  const shown = useRef(id);
+  shown.current = id;
+  const load = () => { // what comes late, when another incident is shown, is dropped
+    const here = (take) => (what) => { if (shown.current === id) take(what); };
+    return ask(`/api/v1/incidents/${encodeURIComponent(id)}`)
+      .then(here((told) => { setFound(told); setError(""); }), here((why) => setError(why.message)));
+  };
   useEffect(() => { setFound(null); setError(""); }, [id]);
   useEffect(() => { load(); }, [id, fresh && fresh.end_s, fresh && fresh.severity]); // without a clip that plays being lost
   useEffect(() => { // stills and the clip come some seconds after the incident
-    const timer = setInterval(() => { if (found && (!found.evidence.length || found.incident.end_s === null)) load(); }, 5000);
+    const timer = setInterval(() => { if (!found || error || !found.evidence.length || found.incident.end_s === null) load(); }, 5000);
     return () => clearInterval(timer);
-  }, [found]);
-  if (error) return html`<main><h1>Incident</h1><p role="alert">${error}</p></main>`;
-  if (!found) return html`<main><h1>Incident</h1><p>Loading …</p></main>`;
+  }, [id, found, error]);
+  if (!found) return html`<main><h1>Incident</h1>${error ? html`<p role="alert">${error}</p>` : html`<p>Loading …</p>`}</main>`;
   const one = fresh || found.incident;
   const marks = [Date.parse(one.start_utc) / 1000, ...(one.end_utc ? [Date.parse(one.end_utc) / 1000] : [])];
   return html`<main><h1>${words(one.detector)}${one.part ? ` (${one.part})` : ""} on <a href=${toStream(one.stream_id)}>${one.stream_id}</a>
       ${" "}<${Chip} kind=${one.severity}>${one.severity}<//></h1>
+    ${error && html`<p role="alert">${error}</p>`}
     <div class="two"><div>
       <dl class="facts">
         <dt>Since</dt><dd>${time(one.start_utc)} <span class="dim">(${one.start_utc})</span></dd>
