@@ -53,7 +53,7 @@ def spec(folder: Path, url: str) -> FleetSpec:
         "channels": [{"type": "webhook", "url": url}],
         "noise": {
             "group": {"label": "channel", "within_s": 4, "at_least": 3},
-            "escalate": [{"after_s": 6, "severity": "critical"}],
+            "escalate": [{"after_s": 12, "severity": "critical"}],
         },
     }
     return msgspec.convert(data, FleetSpec)
@@ -69,10 +69,12 @@ def test_a_fault_is_told_to_who_can_do_something_and_not_again_and_again(
     eventually(lambda: all(one.state == "live" for one in fleet.status().streams), LONG_S)
     made = NewMute(streams=("muted",), minutes=60, by="Ada").mute(datetime.now(UTC))
     fleet.mute(made)
-    for name in ("muted", "known", "alone", *GROUP):
+    known = Remark(incident_id="i-known", kind=RemarkKind.ACKNOWLEDGED, by="Ada", at_utc=datetime.now(UTC))
+    (tmp_path / "known.bad").write_text("i-known")
+    eventually(lambda: fleet.remark(known), LONG_S)
+    for name in ("muted", "alone", *GROUP):
         (tmp_path / f"{name}.bad").write_text(f"i-{name}")
     eventually(lambda: {one.incident_id for one in fleet.incidents(open_only=True)} >= {"i-muted", "i-g3"}, LONG_S)
-    fleet.remark(Remark(incident_id="i-known", kind=RemarkKind.ACKNOWLEDGED, by="Ada", at_utc=datetime.now(UTC)))
     eventually(lambda: "i-alone:changed:10" in told(), LONG_S)
     grouped = [key for key in told() if key.startswith("i-g")]
     assert len(grouped) >= 1

@@ -119,6 +119,22 @@ def test_an_incident_comes_with_stills_and_a_clip_and_what_is_said_outlives_the_
     assert [one["note"] for one in api.get(path).json()["remarks"]] == [said["note"]]
 
 
+def test_what_is_secret_is_in_no_log_and_no_metric(api: Client, fleet: Fleet, ray_env: Path):
+    import ray
+
+    eventually(lambda: any(one["fps"] > 0 for one in api.get("streams").json()), timeout_s=40)
+    ports = [node["MetricsExportPort"] for node in ray.nodes()]
+    eventually(lambda: any("vqa_streams" in metrics(port) for port in ports), timeout_s=60)
+    assert not any("secret-word" in metrics(port) for port in ports)
+    logs = [path for path in (ray_env / "r").rglob("*") if path.is_file() and "logs" in path.parts]
+    assert any("worker" in path.name for path in logs)
+    assert [path.name for path in logs if b"secret-word" in path.read_bytes()] == []
+
+
+def metrics(port: int) -> str:
+    return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+
+
 def test_the_days_timeline_is_read_from_the_store(api: Client):
     def curves() -> set[str]:
         answer = api.get(f"{stream_path()}/timeline").json()

@@ -1,6 +1,7 @@
 """The API over real HTTP: who may do what, what it says, and what it never says."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -80,6 +81,18 @@ def test_without_a_token_there_is_nothing(served, token):
         assert answer.status_code in (303, 429)
         assert answer.text.find("vqa_ray") == -1
     assert post(served, SAY, token, json=WORD).status_code in (401, 429)
+
+
+def test_what_changes_something_is_for_operators_whichever_route_it_is(served, desk):
+    changing = [(method, path) for method, path, _, _, _ in ROUTES if method != "get"]
+    assert len(changing) >= 4
+    for method, path in changing:
+        url = served.url.rstrip("/") + re.sub(r"{\w+}", "0000000000000001", path)
+        for token, status in ((None, 401), (VIEWER, 403)):
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            answer = requests.request(method, url, headers=headers, json=WORD, timeout=10)
+            assert answer.status_code == status, (method, path)
+    assert (desk.said, desk.muted) == ({}, [])
 
 
 def test_guessing_tokens_is_slowed_down(served):

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from vqa_ray.cluster.roster import Place, Roster
+from vqa_ray.cluster.records import Place
+from vqa_ray.cluster.roster import Roster
 from vqa_ray.core.incident import incident_id
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity

@@ -8,7 +8,8 @@ from typing import Any
 from vqa_ray.cluster.journal import Journal
 from vqa_ray.cluster.messages import Assignment, Handed, Hello, Released, Setup
 from vqa_ray.cluster.port import Away, Death, Gone, Handle, NoAnswer, Port
-from vqa_ray.cluster.roster import Place, Roster
+from vqa_ray.cluster.records import Place
+from vqa_ray.cluster.roster import Roster
 from vqa_ray.cluster.state import Entry
 from vqa_ray.core.reconcile import Action, Assign, Phase, Reason, Release, StartAnalyzer, StopAnalyzer
 from vqa_ray.core.source import State

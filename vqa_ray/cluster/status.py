@@ -3,7 +3,8 @@
 import msgspec
 
 from vqa_ray.cluster.messages import AnalyzerStatus, StreamStatus
-from vqa_ray.cluster.roster import Member, Roster
+from vqa_ray.cluster.records import Member
+from vqa_ray.cluster.roster import Roster
 from vqa_ray.core.reconcile import Phase, Reason
 from vqa_ray.core.source import State
 

@@ -201,10 +201,10 @@ class Gate:
 
     def look(self, now: datetime) -> list[Notice]:
         """What is due now: what was held back and lasts, groups, escalations, repeats."""
-        told = self._groups_due(now)
+        told, silence = self._groups_due(now), self.quiet.at(now)
         for known in list(self._known.values()):
             held, until = known.telling.held, known.telling.until_utc
-            quiet = self.quiet.why(known.incident, now)
+            quiet = silence.why(known.incident)
             if held is None:
                 told += self._again(known, now) if not quiet else []
             elif quiet or held is Why.GROUP:
@@ -315,17 +315,14 @@ class Gate:
 
     def _tell(self, known: _Known, now: datetime) -> Notice:
         """Its opening, as the incident is by now."""
-        who = _flapper(known.incident)
+        who, fresh = _flapper(known.incident), known.telling.held is None
         missed = self._cool.get(who, (now, 0))[1] - (known.telling.held is Why.COOLDOWN)
         self._cool[who] = (now, 0)
-        fresh = known.telling.held is None
         self._set(known, Telling(told_utc=now), keep=not fresh)
-        notice = known.notice if fresh else None
         why = f"{missed} more were not told while it cooled down" if missed > 0 else ""
-        if notice is not None and not why:
-            return notice
-        noticed_utc = known.notice.noticed_utc if fresh else now
-        return Notice(kind=NoticeKind.OPENED, incident=_open(known.incident), noticed_utc=noticed_utc, why=why)
+        if fresh:
+            return msgspec.structs.replace(known.notice, why=why)
+        return Notice(kind=NoticeKind.OPENED, incident=_open(known.incident), noticed_utc=now, why=why)
 
     def _set(self, known: _Known, telling: Telling, *, keep: bool = True) -> None:
         known.telling = telling

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -93,15 +93,25 @@ class Quiet(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
     mutes: tuple[Mute, ...] = ()
 
+    def at(self, now: datetime) -> "Silence":
+        """What silences now."""
+        muted = [(mute, f"muted by {mute.by}") for mute in self.mutes if now < mute.until_utc]
+        lasting = [(one, f"in the window {one.name}") for one in self.windows if one.until(now) is not None]
+        return Silence((*muted, *lasting))
+
     def why(self, incident: Incident, now: datetime) -> str:
         """Why the incident is not to be told now, for a person; "" if it is."""
-        for mute in self.mutes:
-            if now < mute.until_utc and mute.fits(incident):
-                return f"muted by {mute.by}"
-        for window in self.windows:
-            if window.fits(incident) and window.until(now) is not None:
-                return f"in the window {window.name}"
-        return ""
+        return self.at(now).why(incident)
+
+
+class Silence(NamedTuple):
+    """All that silences at one moment, and why."""
+
+    scopes: tuple[tuple[Scope, str], ...]
+
+    def why(self, incident: Incident) -> str:
+        """See `Quiet.why`."""
+        return next((why for scope, why in self.scopes if scope.fits(incident)), "")
 
 
 def lasting(mutes: Iterable[Mute], now: datetime) -> tuple[Mute, ...]:

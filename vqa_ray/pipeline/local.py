@@ -21,7 +21,8 @@ from vqa_ray.errors import SourceUnavailable
 from vqa_ray.media.source import Connection, EndOfMedia, is_live, open_source
 from vqa_ray.pipeline.analysis import Analysis, Item
 from vqa_ray.pipeline.evidence import Keeper, Witness
-from vqa_ray.pipeline.stream import LOOK_S, StreamRun, Told
+from vqa_ray.pipeline.report import Told
+from vqa_ray.pipeline.stream import LOOK_S, StreamRun
 
 
 class Measured(msgspec.Struct, frozen=True):

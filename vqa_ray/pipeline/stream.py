@@ -4,7 +4,6 @@ The thread owns the connection. Life, detectors and incidents are shared with th
 to say "no signal" while the thread is blocked in libav; a lock guards them, held for one item at a time.
 """
 
-import enum
 import logging
 import random
 import threading
@@ -19,9 +18,8 @@ from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core import span
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.demand import Shape
-from vqa_ray.core.health import WHOLE
 from vqa_ray.core.incident import Transition
-from vqa_ray.core.notice import Notice, notice_of
+from vqa_ray.core.notice import notice_of
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Input, SourceState
 from vqa_ray.core.source import Event, Life, State
@@ -39,6 +37,8 @@ from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.analysis import LASTING, Analysis, Item, StreamState
 from vqa_ray.pipeline.evidence import Keeper, Witness
 from vqa_ray.pipeline.marks import mark
+from vqa_ray.pipeline.progress import Progress
+from vqa_ray.pipeline.report import StreamReport, Told, Warmth
 from vqa_ray.pipeline.trail import Trail
 from vqa_ray.sinks import traces
 
@@ -46,20 +46,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.25  # how often the watchdog looks
 STUCK_AFTER_S = 20.0  # a call into libav that is this much over its own time limit hangs
-BURST_UNKNOWN_S = 8.0  # allowed silence of segmented media before two segments have been seen
-SEGMENTED = ("hls", "dash")
 USUAL_FPS = 25.0  # where the container does not tell
 WARM_S = 1.0  # of media that a rehearsal must have analysed: detectors have something to compare with
 PRELUDE_S = 5.0  # of a file, analysed again without output before where its last owner came to
 SEEN_BEFORE_S = 10.0  # media that begins further before the last owner's end than this is new all the same
-
-
-class Warmth(enum.StrEnum):
-    """How far a rehearsal is."""
-
-    COLD = "cold"
-    WARM = "warm"  # the stream could be taken over without a gap
-    FAILED = "failed"  # the source could not be opened, or broke off: it may serve one client only
 
 
 def without_position(snapshot: bytes) -> bytes:
@@ -71,46 +61,6 @@ def without_position(snapshot: bytes) -> bytes:
     if state.url:
         return snapshot
     return msgspec.json.encode(msgspec.structs.replace(state, until_s=None, watched_s=None, reached={}))
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A transition on its way to the alert channels, with what a next owner of the stream would need."""
-
-    notice: Notice
-    epoch: int
-    snapshot: bytes
-
-
-class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How one stream is, for the supervisor, the table and the metrics.
-
-    cpu_share: CPU seconds of the stream's thread a second of wall time, over the last few seconds.
-    coverage: share of frames analysed since the stream began here; lag_s: how far analysis is behind arrival.
-    faults: how often our own pipeline failed in it, which is not the source's doing. health: see `core.health`.
-    frames_came, frames_analysed: the counts behind `coverage`. priority: by which it is spared when time is short.
-    """
-
-    stream_id: str
-    epoch: int
-    state: str
-    reason: str
-    at_s: float
-    cpu_share: float
-    coverage: float
-    fps: float
-    tier: str
-    open_incidents: int
-    reconnects: int
-    faults: int = 0
-    lag_s: float = 0.0
-    health: float = WHOLE
-    frames_came: int = 0
-    frames_analysed: int = 0
-    priority: int = 0
-    stuck: bool = False
-    connected_once: bool = False  # a frame was analysed here
-    shape: Shape | None = None  # of its picture, once it is known
-    snapshot: bytes | None = None
 
 
 class StreamRun:
@@ -183,7 +133,7 @@ class StreamRun:
         self._playlists: LiveWatch | None = None  # from the first connection on, if it is live HLS or DASH
         self._priority = stream.priority
         self._ladder = overload.HERE.join(self._priority, monotonic())
-        self._progress = _Progress(monotonic())
+        self._progress = Progress(monotonic())
         self._fault: Exception | None = None  # of the watchdog's look
         self._shape: Shape | None = None
         self._source: SourceInfo | None = None
@@ -623,86 +573,3 @@ def _shape(info: SourceInfo) -> Shape | None:
     if video is None:
         return None
     return Shape(width=video.width, height=video.height, fps=video.fps or USUAL_FPS, codec=video.codec)
-
-
-class _Progress:
-    """How far a stream is, and what it cost; written by its thread, read by all."""
-
-    TICK_S = 0.5
-
-    def __init__(self, now_s: float) -> None:
-        self.last_arrival_s = now_s
-        self.until_s: float | None = None  # timeline
-        self.began_s: float | None = None  # of this connection: its first media,
-        self.reached_s: float | None = None  # and the latest
-        self.burst_s = 0.0
-        self.reconnects = 0
-        self.faults = 0
-        self.frames = 0
-        self.gop_s: float | None = None  # between the latest two key frames
-        self._key_s: float | None = None
-        self.calling_since_s: float | None = now_s
-        self._segmented = False
-        self._bursts = 0
-        self._tick_s = now_s
-        self._cpu_s = 0.0
-        self._cpu_share = 0.0
-        self._frames_at_tick = 0
-        self._fps = 0.0
-
-    def connected(self, now_s: float, container: str) -> None:
-        self._segmented = any(name in container for name in SEGMENTED)
-        self.burst_s = BURST_UNKNOWN_S if self._segmented else 0.0
-        self._bursts = 0
-        self.last_arrival_s = now_s
-        self.began_s = self.reached_s = None
-        self.gop_s = self._key_s = None
-
-    def key_frame(self, at_s: float) -> None:
-        self.gop_s = None if self._key_s is None else at_s - self._key_s
-        self._key_s = at_s
-
-    def packet(self, now_s: float) -> None:
-        gap_s = now_s - self.last_arrival_s
-        self.last_arrival_s = now_s
-        if self._segmented and gap_s > 0.2:
-            self._bursts += 1
-            if self._bursts > 2:
-                self.burst_s = max(gap_s, 0.8 * self.burst_s)
-
-    @property
-    def seen_s(self) -> float:
-        """Media time that was analysed in this connection."""
-        return 0.0 if self.began_s is None or self.reached_s is None else self.reached_s - self.began_s
-
-    def frame(self, at_s: float, until_s: float) -> None:
-        self.frames += 1
-        self.reached(at_s, until_s)
-
-    def reached(self, at_s: float, until_s: float) -> None:
-        if self.began_s is None:
-            self.began_s = at_s
-        if self.until_s is None or until_s > self.until_s:
-            self.until_s = until_s
-        if self.reached_s is None or until_s > self.reached_s:
-            self.reached_s = until_s
-
-    def due(self, now_s: float) -> bool:
-        return now_s - self._tick_s >= self.TICK_S
-
-    def tick(self, now_s: float, cpu_s: float) -> None:
-        span_s = now_s - self._tick_s
-        share, fps = (cpu_s - self._cpu_s) / span_s, (self.frames - self._frames_at_tick) / span_s
-        weight = min(1.0, span_s / 5.0) if self._cpu_s else 1.0
-        self._cpu_share += weight * (share - self._cpu_share)
-        self._fps += weight * (fps - self._fps)
-        self._tick_s, self._cpu_s, self._frames_at_tick = now_s, cpu_s, self.frames
-
-    def cpu_share(self, now_s: float) -> float:
-        return self._cpu_share if now_s - self._tick_s < 5.0 else 0.0
-
-    def fps(self, now_s: float) -> float:
-        return self._fps if now_s - self._tick_s < 5.0 else 0.0
-
-    def allowed_silence_s(self, stall_after_s: float) -> float:
-        return stall_after_s + 1.5 * self.burst_s

@@ -13,7 +13,8 @@ from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import StaleEpoch
 from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.evidence import Keeper
-from vqa_ray.pipeline.stream import LOOK_S, StreamReport, StreamRun, Told, Warmth
+from vqa_ray.pipeline.report import StreamReport, Told, Warmth
+from vqa_ray.pipeline.stream import LOOK_S, StreamRun
 
 log = logging.getLogger(__name__)
 
