@@ -16,9 +16,9 @@ from tests.desk import PaperDesk, incident, stream
 from tests.media_factory import Video, make
 from tests.story import wait_until
 from vqa_ray.core.reading import Severity
+from vqa_ray.errors import ClusterUnreachable
 from vqa_ray.media.source import AudioInfo, SourceInfo, VideoInfo
 from vqa_ray.pipeline.about import About
-from vqa_ray.errors import ClusterUnreachable
 from vqa_ray.web.access import Role, Tokens
 from vqa_ray.web.server import Served
 
@@ -257,7 +257,7 @@ def test_a_thousand_streams_scroll_without_long_tasks(browser, served, desk):
              for (const one of list.getEntries()) window.long.push(one.duration); }).observe({ type: 'longtask' }); }"""
     )
     page.mouse.move(700, 500)
-    longest_ms: list[float] = []  # of each try: a busy machine stretches tasks, so the best try says what the page costs
+    longest_ms: list[float] = []  # of each try; a busy machine stretches tasks, so the best try counts
     while len(longest_ms) < SCROLLS and min(longest_ms, default=LONG_MS + 1) > LONG_MS:
         longest_ms.append(_scroll(page))
     assert min(longest_ms) <= LONG_MS, longest_ms

@@ -1,4 +1,4 @@
-"""Who may do what at every route there is: the routes come from the application's router, so that a new one is tested too."""
+"""Who may do what at every route: they come from the application's router, so that a new one is tested too."""
 
 from collections.abc import Iterator
 
