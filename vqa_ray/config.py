@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from vqa_ray.core import refusal
 from vqa_ray.core.evidence import EvidenceOptions
 from vqa_ray.core.exposure import MetricsOptions
+from vqa_ray.core.halves import Half
 from vqa_ray.core.noise import NoiseOptions
 from vqa_ray.core.source import ReconnectOptions
 from vqa_ray.core.span import TraceOptions
@@ -73,13 +74,17 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=1
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done with a stream, complete: each detector with all its options (None: off), how to open and reopen."""
+    """What is done with a stream, complete: each detector with all its options (None: off), how to open and reopen.
+
+    half: which half of it this is, of a stream that is watched in two; its detectors are those that the half needs.
+    """
 
     name: str
     live: bool  # extends the shipped `live`: made for inputs without end, never opens a local file
     detectors: DetectorSet
     source: SourceOptions = SourceOptions()
     reconnect: ReconnectOptions = ReconnectOptions()
+    half: Half | None = None
 
     @property
     def specs(self) -> tuple[DetectorSpec, ...]:

@@ -261,7 +261,7 @@ def _stream_row(stream: "StreamStatus", with_faults: bool, with_why: bool) -> li
         Text(str(stream.open_incidents or ""), style="red"),
         Text(str(stream.reconnects or "")),
         *([Text(str(stream.faults or ""), style="bold red")] if with_faults else []),
-        Text(stream.analyzer or ""),
+        Text(stream.where),
     ]
     if with_why:
         row.append(Text(tier_words(stream) or (redact(stream.reason) if stream.state not in FINE else "")))

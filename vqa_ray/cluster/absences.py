@@ -7,6 +7,7 @@ import msgspec
 
 from vqa_ray.cluster.records import Place
 from vqa_ray.cluster.roster import Roster
+from vqa_ray.core.halves import PART, is_second, second, whole
 from vqa_ray.core.incident import incident_id
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
@@ -29,7 +30,7 @@ class Absences:
         """What a supervisor before this one has told and not closed."""
         for notice in notices:
             if notice.incident.detector == NOT_ANALYSED:
-                self._open[notice.incident.stream_id] = notice.incident
+                self._open[assigned_as(notice.incident)] = notice.incident
 
     def look(self, now_s: float, now_utc: datetime) -> list[Notice]:
         """What opened and closed since the last look. Runs for every stream at each tick: kept flat."""
@@ -37,7 +38,7 @@ class Absences:
         heard = {m.name: m.heard_s for m in roster.members.values() if m.phase is not Phase.SILENT}
         out: list[Notice] = []
         for stream_id, stream in roster.streams.items():
-            if stream.spec.paused:
+            if stream.spec.paused or roster.waits(stream_id):
                 continue
             place = roster.places.get(stream_id)
             heard_s = heard.get(place.analyzer) if place is not None and _analyses(place) else None
@@ -66,11 +67,13 @@ class Absences:
     def _opened(self, stream_id: str, place: Place | None, start_utc: datetime) -> Incident:
         report = place.report if place is not None else None
         reason = (place.lost or (report.reason if report else "")) if place is not None else Reason.NO_SEAT
+        part = PART if is_second(stream_id) else ""
         start_s = (place.reached_s if place is not None else None) or 0.0
         return Incident(
-            incident_id=incident_id(stream_id, NOT_ANALYSED, "", start_utc),
-            stream_id=stream_id,
+            incident_id=incident_id(whole(stream_id), NOT_ANALYSED, part, start_utc),
+            stream_id=whole(stream_id),
             detector=NOT_ANALYSED,
+            part=part,
             severity=Severity.MAJOR,
             start_s=start_s,
             end_s=None,
@@ -81,6 +84,11 @@ class Absences:
             reason=str(reason),
             labels=self._roster.streams[stream_id].spec.labels,
         )
+
+
+def assigned_as(incident: Incident) -> str:
+    """The name under which the stream, or the half of it that the incident is about, is assigned."""
+    return second(incident.stream_id) if incident.part == PART else incident.stream_id
 
 
 def _analyses(place: Place) -> bool:

@@ -210,6 +210,12 @@ class Analyzer:
         known: About = self._worker.about(stream_id)
         return known
 
+    @in_group("control")
+    def toll(self, stream_id: str) -> dict[str, float]:
+        """Share of a stream's time that each of its detectors takes; empty while that is not known."""
+        known: dict[str, float] = self._worker.toll(stream_id)
+        return known
+
     @in_group("watch")
     def watch(self, timeout_s: float) -> None:
         """Returns after a while; fails at once when this process dies, which is what it is for."""
@@ -321,7 +327,7 @@ class Analyzer:
             return self._leases.over(stream_id, epoch, time.monotonic())
 
     def _tell(self, told: Told) -> None:
-        stream_id = told.notice.incident.stream_id
+        stream_id = told.assigned
         if self._over(stream_id, told.epoch):
             words = "stream %s, epoch %d: %s is not told, its lease is over"
             log.warning(words, stream_id, told.epoch, told.notice.key, extra=about(stream_id, told.epoch))
@@ -329,7 +335,7 @@ class Analyzer:
             self._teller.put(told)
 
     def _deliver(self, told: Told) -> bool:
-        if self._over(told.notice.incident.stream_id, told.epoch):
+        if self._over(told.assigned, told.epoch):
             return False  # its next owner tells
         if self._outlets.silent(told.notice.incident):
             return False  # the supervisor decides, when it is back

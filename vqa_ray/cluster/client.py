@@ -19,10 +19,12 @@ from vqa_ray.cluster.messages import (
     ApplyResult,
     ClusterOptions,
     FleetStatus,
+    StreamStatus,
 )
 from vqa_ray.cluster.port import Away, Gone, Handle, NoAnswer
 from vqa_ray.cluster.raylocal import Tie
 from vqa_ray.config import FleetSpec, StreamSpec
+from vqa_ray.core.halves import second
 from vqa_ray.core.notice import Incident
 from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.remark import Remark, RemarkKind
@@ -131,7 +133,7 @@ class Fleet:
         target: str | None = analyzer
         while time.monotonic() < deadline_s:
             target = self._ask("move", stream_id, target)
-            if any(s.stream_id == stream_id and s.analyzer == target for s in self.status().streams):
+            if any(_at(one, stream_id) == target for one in self.status().streams):
                 return str(target)
             time.sleep(LOOK_S)
         raise ClusterError(f"stream {stream_id} is not at {target} after {within_s:.0f} s; `vqa status` shows why")
@@ -339,3 +341,10 @@ def _path(text: str) -> str:
     if scheme(text) != "file" or text.startswith(("file:", "${", "~")):
         return text
     return str(Path(text).absolute())
+
+
+def _at(row: StreamStatus, name: str) -> str | None:
+    """Where the stream of that row is, or its second half if that is meant."""
+    if row.stream_id == name:
+        return row.analyzer
+    return row.second if second(row.stream_id) == name else None

@@ -11,6 +11,7 @@ from vqa_ray.cluster.port import Away, Death, Gone, Handle, NoAnswer, Port
 from vqa_ray.cluster.records import Place
 from vqa_ray.cluster.roster import Roster
 from vqa_ray.cluster.state import Entry
+from vqa_ray.core.halves import second, whole
 from vqa_ray.core.reconcile import Action, Assign, Phase, Reason, Release, StartAnalyzer, StopAnalyzer
 from vqa_ray.core.source import State
 from vqa_ray.core.urls import is_live
@@ -278,11 +279,23 @@ class Crew:
             place.busy = False
             return False
         await self.hear(released.handed)
+        self._roster.remember(place.stream_id, place.epoch, released.snapshot)
         if released.snapshot is not None:
-            kept = {place.stream_id: (place.epoch, released.snapshot)}
+            kept = self._roster.left_by(place)
             await self._journal.do(self._journal.store.save_snapshots, kept)
-        self._roster.released(place, reason, released.snapshot)
+        self._roster.released(place, reason)
         return True
+
+    async def toll(self, place: Place) -> dict[str, float]:
+        """Share of the stream's time that each of its detectors takes; empty where nobody can tell."""
+        try:
+            known: dict[str, float] = await self._port.call(
+                self._handles.get(place.analyzer), "toll", place.stream_id, timeout_s=ASSIGN_S
+            )
+        except VqaError as error:
+            log.warning("%s does not tell what stream %s takes: %s", place.analyzer, place.stream_id, error)
+            return {}
+        return known
 
     # ---- moving streams
 
@@ -364,12 +377,12 @@ class Crew:
     async def tidy(self) -> None:
         """Forgets streams that are neither watched nor running, and closes what they have open."""
         roster = self._roster
-        over = [s for s in roster.epochs if not roster.watches(s) and s not in roster.places]
+        over = [s for s in roster.epochs if roster.is_over(s) and whole(s) not in roster.splits]
         for stream_id in over:
             roster.forget(stream_id)
         await self._journal.do(self._journal.store.forget_snapshots, over)
         await self._journal.close_incidents(
-            lambda s: not roster.watches(s) and s not in roster.places, lambda s: roster.epochs.get(s, 0)
+            lambda s: roster.is_over(s) and roster.is_over(second(s)), lambda s: roster.epochs.get(s, 0)
         )
 
     async def hear(self, handed: Iterable[Handed]) -> int:
@@ -377,17 +390,17 @@ class Crew:
         entries: list[Entry] = []
         stale = 0
         for one in handed:
-            told, stream_id = one.told, one.told.notice.incident.stream_id
+            told, stream_id = one.told, one.told.assigned
             if not self._roster.current(stream_id, told.epoch):
                 words = "dropped what epoch %d still says of stream %s"
                 log.warning(words, told.epoch, stream_id, extra=about(stream_id, told.epoch))
                 stale += 1
                 continue
-            entries.append(Entry(told.notice, told.epoch, told.snapshot, one.delivered))
+            entries.append(Entry(told.notice, told.epoch, told.snapshot, one.delivered, of=told.of))
         if entries:
             await self._journal.write(entries)
         for entry in entries:
-            self._roster.remember(entry.notice.incident.stream_id, entry.epoch, entry.snapshot)
+            self._roster.remember(entry.assigned, entry.epoch, entry.snapshot)
         return stale
 
     # ---- the end

@@ -153,12 +153,15 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One wanted stream as the operator sees it. state: of the source, or `waiting` without an analyzer.
 
     faults: errors of the pipeline in it; crashes: deaths of its process. health: 0 to 100, None while none is known.
+    second: of a stream that is watched in halves, the analyzer that has the second ("" while none has); figures are
+    then of both, the worse where they are no sums.
     """
 
     stream_id: str
     state: str
     reason: str = ""
     analyzer: str | None = None
+    second: str | None = None
     epoch: int = 0
     at_s: float = 0.0
     fps: float = 0.0
@@ -174,6 +177,11 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     frames_came: int = 0  # since it began at its analyzer; of these so many were analysed:
     frames_analysed: int = 0
     labels: dict[str, str] = {}
+
+    @property
+    def where(self) -> str:
+        """`analyzer-0`, or `analyzer-0 + analyzer-3` of a stream in halves."""
+        return " + ".join(filter(None, (self.analyzer, self.second)))
 
 
 class AnalyzerStatus(msgspec.Struct, frozen=True, kw_only=True):

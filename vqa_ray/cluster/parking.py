@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from vqa_ray.cluster.absences import assigned_as
 from vqa_ray.cluster.journal import Journal
 from vqa_ray.cluster.roster import Roster
 from vqa_ray.cluster.state import Entry
+from vqa_ray.core.halves import PART, is_second, whole
 from vqa_ray.core.incident import incident_id
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.reading import Severity
@@ -29,9 +31,10 @@ class Parking:
         """After a restart: parks again what was parked."""
         for notice in await self._journal.do(self._journal.store.open_notices):
             incident = notice.incident
-            if incident.detector == PARKED and incident.stream_id in self._roster.streams:
-                self._open[incident.stream_id] = incident
-                self._roster.park(incident.stream_id, incident.reason)
+            name = assigned_as(incident)
+            if incident.detector == PARKED and name in self._roster.streams:
+                self._open[name] = incident
+                self._roster.park(name, incident.reason)
 
     async def tell(self) -> None:
         """Tells of what was parked, and of what is not any more. A removed stream's incident closes with all others."""
@@ -47,18 +50,20 @@ class Parking:
         notices += [
             Notice(kind=NoticeKind.CLOSED, incident=one, noticed_utc=now_utc)
             for one in closed
-            if one.stream_id in streams
+            if assigned_as(one) in streams
         ]
-        self._open |= {one.stream_id: one for one in opened}
+        self._open |= {assigned_as(one): one for one in opened}
         epochs = self._roster.epochs
-        await self._journal.write([Entry(notice, epochs.get(notice.incident.stream_id, 0)) for notice in notices])
+        await self._journal.write([Entry(notice, epochs.get(assigned_as(notice.incident), 0)) for notice in notices])
 
     def _incident(self, stream_id: str, now_utc: datetime) -> Incident:
         stream, place = self._roster.streams[stream_id], self._roster.places.get(stream_id)
+        part = PART if is_second(stream_id) else ""
         return Incident(
-            incident_id=incident_id(stream_id, PARKED, "", now_utc),
-            stream_id=stream_id,
+            incident_id=incident_id(whole(stream_id), PARKED, part, now_utc),
+            stream_id=whole(stream_id),
             detector=PARKED,
+            part=part,
             severity=Severity.CRITICAL,
             start_s=place.report.at_s if place is not None and place.report is not None else 0.0,
             end_s=None,
@@ -66,7 +71,7 @@ class Parking:
             end_utc=None,
             value=float(stream.record.crashes),
             unit="crashes",
-            reason=f"{self._roster.parked[stream_id]}; `vqa unpark {stream_id}` tries again",
+            reason=f"{self._roster.parked[stream_id]}; `vqa unpark {whole(stream_id)}` tries again",
             labels=stream.spec.labels,
         )
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from vqa_ray.cluster.halving import HALVES
 from vqa_ray.cluster.messages import Beat, Hello
 from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core import poison
@@ -79,6 +80,11 @@ class Place:
         self.reached_s: float | None = (
             None  # the last moment of the stream that is known to be analysed, here or before
         )
+
+    @property
+    def half(self) -> bool:
+        """Whether what was given is a half of the stream."""
+        return self.version.endswith(HALVES)
 
 
 class Member:

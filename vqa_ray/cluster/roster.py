@@ -11,15 +11,18 @@ from datetime import UTC, datetime
 import msgspec
 
 from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Ended, Hello
+from vqa_ray.cluster.halving import Resolved, expanded
 from vqa_ray.cluster.records import Member, Place, Stream
-from vqa_ray.config import APART, Profile, StreamSpec
+from vqa_ray.config import APART
 from vqa_ray.core import autoscale, poison
 from vqa_ray.core.demand import expected_bytes, smoothed
+from vqa_ray.core.halves import Split, Stage, is_second, second, whole
 from vqa_ray.core.placement import NO_BOUND, Hall, Kind, Passenger, Seat, millionths
 from vqa_ray.core.policies.registry import BY_NAME
 from vqa_ray.core.reconcile import SUSPECT_AFTER, Analyzer, Limits, Phase, Reason, Running, Wanted
 from vqa_ray.core.source import State
 from vqa_ray.core.stay import Stay
+from vqa_ray.pipeline.handover import together
 from vqa_ray.pipeline.worker import StreamReport
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,8 @@ class Roster:
         self.draining: set[str] = set()  # ids of Ray's nodes that are being emptied
         self.moving: dict[str, str] = {}  # streams, and the analyzers to which they move
         self.parked: dict[str, str] = {}  # streams that are given up since they crash their process, and why
+        self.splits: dict[str, Split] = {}  # streams that are watched in halves
+        self._declared: Mapping[str, Resolved] = {}
         self.bare_bytes = BARE_BYTES
         self._at: dict[str, set[str]] = {}  # by analyzer, the streams of its places
         self._accused: set[str] = set()  # streams with crashes that are not forgiven
@@ -78,8 +83,11 @@ class Roster:
 
     # ---- what is wanted
 
-    def want(self, streams: Mapping[str, tuple[StreamSpec, Profile, str]]) -> tuple[list[str], list[str], list[str]]:
+    def want(self, streams: Mapping[str, Resolved]) -> tuple[list[str], list[str], list[str]]:
         """Takes over what is wanted now, by id; gives back the ids added, changed and removed."""
+        self._declared = streams
+        self.splits = {stream_id: split for stream_id, split in self.splits.items() if stream_id in streams}
+        streams = expanded(streams, self.splits)
         added, changed = [], []
         removed = [stream_id for stream_id in self.streams if stream_id not in streams]
         for stream_id in removed:
@@ -104,6 +112,26 @@ class Roster:
             if before is not None:
                 stream.share, stream.size_bytes, stream.stays = before.share, before.size_bytes, before.stays
         return added, changed, removed
+
+    def resplit(self, stream_id: str, split: Split) -> None:
+        """The stream is watched in halves from now on, or is at another stage of that; its owners change for it."""
+        self.splits[stream_id] = split
+        self.want(self._declared)
+        place = self.places.get(stream_id)
+        if split.stage is Stage.WHOLE and (place is None or place.lost is not None):
+            self._join(stream_id)
+
+    def waits(self, name: str) -> bool:
+        """Whether nobody is to have it now: a second half, while the whole has its place still, or in the end."""
+        split = self.splits.get(whole(name)) if is_second(name) else None
+        if split is None:
+            return False
+        place = self.places.get(whole(name))
+        return split.stage is Stage.JOINING or (place is not None and place.lost is None and not place.half)
+
+    def is_over(self, name: str) -> bool:
+        """Whether it is neither to be watched nor has a place."""
+        return not self.watches(name) and name not in self.places
 
     def watches(self, stream_id: str) -> bool:
         """Whether it is to be watched: declared, and not paused."""
@@ -161,6 +189,47 @@ class Roster:
     def _lose(self, place: Place, reason: Reason) -> None:
         place.lost = reason
         self.losses[reason] += 1
+        split = self.splits.get(place.stream_id)
+        if split is None:
+            return
+        if split.stage is Stage.WHOLE:
+            self._join(place.stream_id)
+        elif split.stage is Stage.SPLIT and not place.half:
+            self._hand_to_second(place)
+
+    def left_by(self, place: Place) -> dict[str, tuple[int, bytes]]:
+        """With what its next owner, or owners, go on once this one has stopped: snapshots, by name."""
+        name, known = place.stream_id, self.snapshots.get(place.stream_id)
+        split, other = self.splits.get(name), second(name)
+        if known is None:
+            return {}
+        if split is not None and split.stage is Stage.SPLIT and not place.half and other not in self.snapshots:
+            return {name: known, other: (self.epochs.get(other, 0), known[1])}
+        if split is not None and split.stage is Stage.WHOLE and other in self.snapshots:
+            return {name: (known[0], together(known[1], self.snapshots[other][1], split.moved))}
+        return {name: known}
+
+    def _hand_to_second(self, place: Place) -> None:
+        """The whole has stopped: its second half goes on from there, too."""
+        self.snapshots |= self.left_by(place)
+        other = second(place.stream_id)
+        if other not in self.places:
+            seat = self._put(Place(other, place.analyzer, 0, "", place.since_s))
+            seat.busy, seat.lost, seat.reached_s = False, place.lost, place.reached_s
+
+    def _join(self, stream_id: str) -> None:
+        """The first half has stopped as well: it is one stream again."""
+        if (place := self.places.get(stream_id)) is not None:
+            self.snapshots |= self.left_by(place)
+        del self.splits[stream_id]
+        self.snapshots.pop(second(stream_id), None)
+
+    def recover_halves(self) -> None:
+        """After our restart, what runs being known: what a whole left to a second half that nobody had yet."""
+        for stream_id, split in self.splits.items():
+            other, known = second(stream_id), self.snapshots.get(stream_id)
+            if split.stage is Stage.SPLIT and known and not self.waits(other) and other not in self.places:
+                self.snapshots.setdefault(other, (self.epochs.get(other, 0), known[1]))
 
     def _note_death(self, now_s: float) -> None:
         self._deaths.append(now_s)
@@ -325,7 +394,7 @@ class Roster:
             stream.refusals += 1
             stream.not_before_s = now_s + min(_MAX_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(stream.refusals - 1, 20))
 
-    def released(self, place: Place, reason: Reason, snapshot: bytes | None) -> None:
+    def released(self, place: Place, reason: Reason, snapshot: bytes | None = None) -> None:
         """The analyzer has stopped it; if it is still wanted it is lost, for that reason, until it gets a new place."""
         self.remember(place.stream_id, place.epoch, snapshot)
         place.busy = False
@@ -398,12 +467,19 @@ class Roster:
                 alone_until_s=s.record.alone_until_s,
             )
             for stream_id, s in self.streams.items()
-            if (not s.done or self._runs(stream_id)) and not s.spec.paused and stream_id not in self.parked
+            if (not s.done or self._runs(stream_id))
+            and not s.spec.paused
+            and stream_id not in self.parked
+            and not self.waits(stream_id)
         ]
 
     def _runs(self, stream_id: str) -> bool:
+        return self.place_of(stream_id) is not None
+
+    def place_of(self, stream_id: str) -> Place | None:
+        """Its place, unless that is lost."""
         place = self.places.get(stream_id)
-        return place is not None and place.lost is None
+        return place if place is not None and place.lost is None else None
 
     def analyzers(self, now_s: float) -> list[Analyzer]:
         """The analyzers."""
@@ -474,8 +550,8 @@ class Roster:
         streams = (self.streams.get(place.stream_id) for place in self.places_at(name) if place.lost is None)
         return sum(stream.reserved for stream in streams if stream is not None)
 
-    def seat_for(self, stream_id: str, names: Iterable[str]) -> str | None:
-        """The best of these analyzers that has room for the stream, or None."""
+    def seat_for(self, stream_id: str, names: Iterable[str], load: int | None = None) -> str | None:
+        """The best of these analyzers that has room for the stream, or None. load: millionths, if not as measured."""
         coming = [(to, self.places[moving]) for moving, to in self.moving.items() if moving in self.places]
         riders = {
             name: [self._rider(p) for p in self.places_at(name) if p.lost is None]
@@ -483,7 +559,9 @@ class Roster:
             for name in names
         }
         hall = Hall((self._seat(self.members[name], riders[name]) for name in riders), BY_NAME[self.options.policy])
-        chosen = hall.choose(self._rider(self.places[stream_id]), ready_only=True)
+        rider = self._rider(self.places[stream_id])
+        rider = rider if load is None else msgspec.structs.replace(rider, load=load)
+        chosen = hall.choose(rider, ready_only=True)
         return chosen.name if chosen is not None else None
 
     # ---- how many analyzers

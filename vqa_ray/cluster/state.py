@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from vqa_ray.core.halves import Split
 from vqa_ray.core.noise import FIRST_STEP, Telling
 from vqa_ray.core.notice import Incident, Notice, NoticeKind
 from vqa_ray.core.quiet import Mute
@@ -23,6 +24,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS epochs (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, analyzer TEXT, incarnation TEXT);
 CREATE TABLE IF NOT EXISTS snapshots (stream_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS splits (stream_id TEXT PRIMARY KEY, split BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS journal (
   number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, incident_id TEXT NOT NULL,
   epoch INTEGER NOT NULL, noticed_utc TEXT NOT NULL, notice BLOB NOT NULL);
@@ -49,12 +51,21 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A transition to journal. delivered: the channels were told already, by the analyzer."""
+    """A transition to journal. delivered: the channels were told already, by the analyzer.
+
+    of: under which name the stream is assigned, if not under its id: the snapshot is kept under it.
+    """
 
     notice: Notice
     epoch: int
     snapshot: bytes | None = None
     delivered: bool = False
+    of: str = ""
+
+    @property
+    def assigned(self) -> str:
+        """The name whose epoch and snapshot these are."""
+        return self.of or self.notice.incident.stream_id
 
 
 class Undelivered(msgspec.Struct, frozen=True):
@@ -96,6 +107,12 @@ class StateStore(Protocol):
 
     def forget_snapshots(self, streams: Iterable[str]) -> None:
         """These streams start anew should they come back."""
+
+    def save_splits(self, splits: Mapping[str, Split | None]) -> None:
+        """Keeps how streams are watched in halves; None: not any more."""
+
+    def splits(self) -> dict[str, Split]:
+        """The streams that are watched in halves."""
 
     def unknown(self, keys: Iterable[str]) -> set[str]:
         """Those of which no notice is in the journal."""
@@ -225,6 +242,17 @@ class SqliteStore:
         with self._write() as db:
             db.executemany("DELETE FROM snapshots WHERE stream_id = ?", [(stream,) for stream in streams])
 
+    def save_splits(self, splits: Mapping[str, Split | None]) -> None:  # noqa: D102
+        with self._write() as db:
+            for stream_id, split in splits.items():
+                db.execute("DELETE FROM splits WHERE stream_id = ?", (stream_id,))
+                if split is not None:
+                    db.execute("INSERT INTO splits VALUES (?, ?)", (stream_id, msgspec.json.encode(split)))
+
+    def splits(self) -> dict[str, Split]:  # noqa: D102
+        rows = self._db.execute("SELECT stream_id, split FROM splits")
+        return {stream_id: msgspec.json.decode(data, type=Split) for stream_id, data in rows}
+
     def unknown(self, keys: Iterable[str]) -> set[str]:  # noqa: D102
         sql = "SELECT 1 FROM journal WHERE key = ?"
         return {key for key in keys if self._db.execute(sql, (key,)).fetchone() is None}
@@ -245,7 +273,7 @@ class SqliteStore:
             pairs = [(key, name) for key in [*keys, *again] for name in names]
             db.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?)", pairs)
             _keep_tellings(db, tellings or {})
-            told = {e.notice.incident.stream_id: (e.epoch, e.snapshot) for e in new if e.snapshot is not None}
+            told = {e.assigned: (e.epoch, e.snapshot) for e in new if e.snapshot is not None}
             _keep_snapshots(db, {stream: (epoch, data) for stream, (epoch, data) in told.items() if data})
         return [entry.notice for entry in new]
 

@@ -5,6 +5,8 @@ import msgspec
 from vqa_ray.cluster.messages import AnalyzerStatus, StreamStatus
 from vqa_ray.cluster.records import Member
 from vqa_ray.cluster.roster import Roster
+from vqa_ray.core.halves import PART, is_second, second
+from vqa_ray.core.ladder import Tier
 from vqa_ray.core.reconcile import Phase, Reason
 from vqa_ray.core.source import State
 
@@ -18,7 +20,12 @@ STARTING = "an analyzer is starting"
 def stream_statuses(roster: Roster) -> tuple[StreamStatus, ...]:
     """All wanted streams, by id."""
     starting = any(member.phase is Phase.STARTING for member in roster.members.values())
-    return tuple(_stream(roster, stream_id, starting=starting) for stream_id in sorted(roster.streams))
+    rows = {name: _stream(roster, name, starting=starting) for name in sorted(roster.streams)}
+    return tuple(
+        _both(row, rows[second(name)]) if second(name) in rows else row
+        for name, row in rows.items()
+        if not is_second(name)
+    )
 
 
 def analyzer_statuses(roster: Roster) -> tuple[AnalyzerStatus, ...]:
@@ -65,6 +72,34 @@ def _stream(roster: Roster, stream_id: str, *, starting: bool) -> StreamStatus:
         reconnects=report.reconnects,
         faults=report.faults,
     )
+
+
+def _both(first: StreamStatus, other: StreamStatus) -> StreamStatus:
+    """One row of two halves: it is live only if both are, and as well as the worse one is."""
+    worse = other if first.state == State.LIVE and other.state != State.LIVE else first
+    reason = f"{PART}: {other.reason}" if worse is other and other.reason else first.reason
+    health = [one.health for one in (first, other) if one.health is not None]
+    return msgspec.structs.replace(
+        first,
+        state=worse.state,
+        reason=reason,
+        second=other.analyzer or "",
+        coverage=min(first.coverage, other.coverage),
+        cpu_share=first.cpu_share + other.cpu_share,
+        tier=max(first.tier, other.tier, key=_steps_down),
+        lag_s=max(first.lag_s, other.lag_s),
+        open_incidents=first.open_incidents + other.open_incidents,
+        health=min(health, default=None),
+        reconnects=first.reconnects + other.reconnects,
+        faults=first.faults + other.faults,
+        crashes=max(first.crashes, other.crashes),
+    )
+
+
+def _steps_down(tier: str) -> int:
+    """How far down the ladder of what is decoded."""
+    tiers = [one.value for one in Tier]
+    return tiers.index(tier) if tier in tiers else -1
 
 
 def _analyzer(roster: Roster, member: Member) -> AnalyzerStatus:

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from vqa_ray.cluster import changes, metrics, outlets, process, status
-from vqa_ray.cluster.absences import Absences
+from vqa_ray.cluster.absences import Absences, assigned_as
 from vqa_ray.cluster.analyzer import Analyzer
 from vqa_ray.cluster.crew import Crew
+from vqa_ray.cluster.halving import Resolved
 from vqa_ray.cluster.journal import Journal
 from vqa_ray.cluster.messages import (
     SUPERVISOR,
@@ -35,9 +36,11 @@ from vqa_ray.cluster.parking import Parking
 from vqa_ray.cluster.port import Handle, Port, RayPort, never_repeated
 from vqa_ray.cluster.raylocal import state_folder
 from vqa_ray.cluster.roster import Roster
+from vqa_ray.cluster.splitting import Splitting
 from vqa_ray.cluster.state import Entry, Owner, SqliteStore, StateStore
-from vqa_ray.config import FleetSpec, Profile, StreamSpec, profile_for, spread
+from vqa_ray.config import FleetSpec, StreamSpec, profile_for, spread
 from vqa_ray.core.exposure import Exposure
+from vqa_ray.core.halves import PART, second
 from vqa_ray.core.notice import Incident, Notice
 from vqa_ray.core.quiet import Mute, Quiet
 from vqa_ray.core.reconcile import Phase, Reason, plan
@@ -46,7 +49,7 @@ from vqa_ray.core.remark import Remark, RemarkKind
 from vqa_ray.core.stay import Stay
 from vqa_ray.core.urls import redact
 from vqa_ray.errors import ClusterError, ConfigError
-from vqa_ray.pipeline.stream import without_position
+from vqa_ray.pipeline.handover import without_position
 from vqa_ray.sinks import traces
 from vqa_ray.sinks.secret import dec_hook, enc_hook
 
@@ -103,6 +106,7 @@ class Supervisor:
         self._absences = Absences(self._roster)
         self._exposure = Exposure()
         self._parking = Parking(self._roster, self._journal)
+        self._splitting = Splitting(self._roster, self._journal, self._crew)
         self._fleet = FleetSpec()
         self._applying = asyncio.Lock()
         self._started_utc = datetime.now(UTC)
@@ -272,8 +276,11 @@ class Supervisor:
     async def stays(self, stream_id: str) -> list[Stay]:
         """Where a stream was, and why it went there, the latest first; since this process began."""
         await self._recovered.wait()
-        stream = self._roster.streams.get(stream_id)
-        return list(reversed(stream.stays)) if stream else []
+        streams = self._roster.streams
+        stays = [*streams[stream_id].stays] if stream_id in streams else []
+        if (other := streams.get(second(stream_id))) is not None:
+            stays += [msgspec.structs.replace(stay, why=f"{stay.why} ({PART})") for stay in other.stays]
+        return sorted(stays, key=lambda stay: stay.since_utc, reverse=True)
 
     async def drain(self, node_id: str) -> int:
         """Empties a node of Ray's: other analyzers take its streams, then its own end. How many are left; ask again.
@@ -293,7 +300,8 @@ class Supervisor:
             raise ConfigError(
                 f"stream {stream_id!r}: there is no such stream{suggest(stream_id, self._roster.streams)}"
             )
-        was = self._roster.unpark(stream_id, self._clock.now_s())
+        names = [name for name in (stream_id, second(stream_id)) if name in self._roster.streams]
+        was = any([self._roster.unpark(name, self._clock.now_s()) for name in names])
         await self._parking.tell()
         self._wake.set()
         return was
@@ -370,6 +378,7 @@ class Supervisor:
         await self._look_at_ray(now_s)
         await self._parking.tell()
         await self._journal.look()
+        await self._splitting.look(now_s)
         roster = self._roster
         wanted = roster.wanted()
         roster.scale(wanted, now_s)
@@ -421,7 +430,7 @@ class Supervisor:
         """Of streams that nobody analyses: journaled, alerted, and kept with the results."""
         if not notices:
             return
-        entries = [Entry(n, self._roster.epochs.get(n.incident.stream_id, 0)) for n in notices]
+        entries = [Entry(n, self._roster.epochs.get(assigned_as(n.incident), 0)) for n in notices]
         await self._journal.write(entries)
         if self._fleet.store is not None:
             told = [(entry.notice.incident, entry.epoch) for entry in entries]
@@ -441,6 +450,7 @@ class Supervisor:
             for s, (epoch, data) in snapshots.items()
         }
         await journal.recover()
+        await self._splitting.recover()
         self._absences.resume(await journal.do(store.open_notices))
         await self._recover_fleet(await journal.do(store.fleet))
         found = await self._port.analyzers()
@@ -453,6 +463,7 @@ class Supervisor:
                 self._crew.adopt(beat.hello, handle)
                 self._roster.beat(beat, self._clock.now_s())
         self._presume(owners)
+        self._roster.recover_halves()
         adopted = {p.stream_id: Owner(p.epoch, p.analyzer) for p in self._roster.places.values()}
         await journal.do(store.raise_epochs, adopted)
 
@@ -518,7 +529,7 @@ def _checked(fleet: FleetSpec) -> bytes:
     return data
 
 
-def _wanted(fleet: FleetSpec) -> dict[str, tuple[StreamSpec, Profile, str]]:
+def _wanted(fleet: FleetSpec) -> dict[str, Resolved]:
     """By id: spec, complete profile, and the digest of both. ConfigError, of the plain kind that travels."""
     try:
         return {stream.id: _resolved(fleet, stream) for stream in fleet.streams}
@@ -534,7 +545,7 @@ def _options(fleet: FleetSpec, options: ClusterOptions) -> ClusterOptions:
         raise ConfigError(str(error)) from None
 
 
-def _resolved(fleet: FleetSpec, stream: StreamSpec) -> tuple[StreamSpec, Profile, str]:
+def _resolved(fleet: FleetSpec, stream: StreamSpec) -> Resolved:
     profile = profile_for(fleet, stream)
     plain = msgspec.structs.replace(stream, priority=0, paused=False)  # no reason to interrupt the stream
     data = msgspec.json.encode((plain, profile), enc_hook=enc_hook)

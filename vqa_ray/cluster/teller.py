@@ -81,12 +81,12 @@ class Teller:
         """The stream's transitions that the supervisor has not acknowledged."""
         with self._changed:
             every = [one.handed for one in self._pending.values()]
-        return tuple(handed for handed in every if handed.told.notice.incident.stream_id == stream_id)
+        return tuple(handed for handed in every if handed.told.assigned == stream_id)
 
     def waiting_streams(self) -> set[str]:
         """The streams that have such transitions."""
         with self._changed:
-            return {one.handed.told.notice.incident.stream_id for one in self._pending.values()}
+            return {one.handed.told.assigned for one in self._pending.values()}
 
     def stop(self, timeout_s: float) -> bool:
         """Hands over what waits, or delivers it, and ends; whether in time."""

@@ -18,6 +18,8 @@ class Spreading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     target: share of that which is to be in use on the average; above it analyzers are started, at once.
     shrink_after_s: seconds for which fewer analyzers would have done, before one is emptied and ended; null: never.
     moves: at most so many streams at a time move without need, and five times as many off a machine that goes.
+    split: a stream too heavy for one analyzer is watched in two halves, each with some of its detectors, where that
+    helps.
     park_after: a stream whose process died so often with nothing else in it is parked; null: never.
     """
 
@@ -28,4 +30,5 @@ class Spreading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     target: _Share = 0.8
     shrink_after_s: Annotated[float, msgspec.Meta(ge=0)] | None = 300.0
     moves: Annotated[int, msgspec.Meta(ge=1)] = 10
+    split: bool = True
     park_after: Annotated[int, msgspec.Meta(ge=1)] | None = 3

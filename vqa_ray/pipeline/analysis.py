@@ -175,6 +175,19 @@ class Analysis:
                 out = [*out, *found]
         return out
 
+    def feed_timed(
+        self, item: Item, clock: Callable[[], float], took: Callable[[str, float], None]
+    ) -> Sequence[Transition]:
+        """The same, telling `took` by how much `clock` went on in each detector."""
+        out: Sequence[Transition] = ()
+        for watch, read in self._watching[type(item)]:
+            began_s = clock()
+            readings = read(item)
+            if readings and (found := self._take(watch, readings)):
+                out = [*out, *found]
+            took(watch.name, clock() - began_s)
+        return out
+
     def take(self, detector: str, readings: Sequence[Reading]) -> Sequence[Transition]:
         """Take what a detector of this connection said in another process, in the order in which `feed` has it said."""
         return self._take(next(watch for watch in self._passing if watch.name == detector), readings)

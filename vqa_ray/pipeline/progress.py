@@ -1,5 +1,7 @@
 """How far a stream is and what it costs, as its thread counts it."""
 
+from vqa_ray.pipeline.toll import Toll
+
 BURST_UNKNOWN_S = 8.0  # allowed silence of segmented media before two segments have been seen
 SEGMENTED = ("hls", "dash")
 
@@ -10,6 +12,7 @@ class Progress:
     TICK_S = 0.5
 
     def __init__(self, now_s: float) -> None:
+        self.toll = Toll()
         self.last_arrival_s = now_s
         self.until_s: float | None = None  # timeline
         self.began_s: float | None = None  # of this connection: its first media,
@@ -83,6 +86,7 @@ class Progress:
         self._cpu_share += weight * (share - self._cpu_share)
         self._fps += weight * (fps - self._fps)
         self._tick_s, self._cpu_s, self._frames_at_tick = now_s, cpu_s, self.frames
+        self.toll.tick(span_s, cpu_s)
 
     def cpu_share(self, now_s: float) -> float:
         """CPU seconds a second, over the last few; 0 where nothing ticks."""

@@ -18,11 +18,20 @@ class Warmth(enum.StrEnum):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A transition on its way to the alert channels, with what a next owner of the stream would need."""
+    """A transition on its way to the alert channels, with what a next owner of the stream would need.
+
+    of: under which name the stream (or its half) is assigned, if not under its id.
+    """
 
     notice: Notice
     epoch: int
     snapshot: bytes
+    of: str = ""
+
+    @property
+    def assigned(self) -> str:
+        """The name whose epoch it is."""
+        return self.of or self.notice.incident.stream_id
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):

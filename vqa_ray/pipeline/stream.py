@@ -15,11 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from vqa_ray.config import Profile, StreamSpec
-from vqa_ray.core import span
+from vqa_ray.core import halves, span
 from vqa_ray.core.audio import AudioBlock
 from vqa_ray.core.demand import Shape
 from vqa_ray.core.incident import Transition
-from vqa_ray.core.notice import notice_of
+from vqa_ray.core.notice import Incident, notice_of
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Input, SourceState
 from vqa_ray.core.source import Event, Life, State
@@ -34,7 +34,7 @@ from vqa_ray.media.playlist_watch import PlaylistWatch
 from vqa_ray.media.source import Connection, EndOfMedia, SourceInfo, is_live, open_source
 from vqa_ray.pipeline import overload
 from vqa_ray.pipeline.about import About
-from vqa_ray.pipeline.analysis import LASTING, Analysis, Item, StreamState
+from vqa_ray.pipeline.analysis import LASTING, NOT_ANALYSED, Analysis, Item, StreamState
 from vqa_ray.pipeline.evidence import Keeper, Witness
 from vqa_ray.pipeline.marks import mark
 from vqa_ray.pipeline.progress import Progress
@@ -50,17 +50,6 @@ USUAL_FPS = 25.0  # where the container does not tell
 WARM_S = 1.0  # of media that a rehearsal must have analysed: detectors have something to compare with
 PRELUDE_S = 5.0  # of a file, analysed again without output before where its last owner came to
 SEEN_BEFORE_S = 10.0  # media that begins further before the last owner's end than this is new all the same
-
-
-def without_position(snapshot: bytes) -> bytes:
-    """A live stream's snapshot of which somebody went on since: its incidents stand, where it ended does not."""
-    try:
-        state = msgspec.json.decode(snapshot, type=StreamState)
-    except msgspec.MsgspecError:
-        return snapshot
-    if state.url:
-        return snapshot
-    return msgspec.json.encode(msgspec.structs.replace(state, until_s=None, watched_s=None, reached={}))
 
 
 class StreamRun:
@@ -102,7 +91,7 @@ class StreamRun:
         self._origin_mono_s = monotonic() - (elapsed_s if self._live else 0.0)
         self._timeline = Timeline()
         self.analysis = Analysis(
-            stream.id,
+            halves.whole(stream.id),
             profile.specs,
             origin_utc=origin_utc,
             labels=stream.labels,
@@ -120,6 +109,7 @@ class StreamRun:
         self._missed_since_s: float | None = None  # until a frame comes nobody knows what was here
         self._closed: Sequence[Transition] = ()  # by taking over, to be told
         self._was_down = False  # the source, when this was stopped
+        self._half = profile.half
         self._rehearsing = rehearse
         if rehearse:
             self.analysis.rehearse()
@@ -185,6 +175,10 @@ class StreamRun:
         """The newest small picture, about a second old at most while pictures come; None where none are kept."""
         return self._witness.still if self._witness is not None else None
 
+    def toll(self) -> dict[str, float]:
+        """Share of the thread's time that each detector takes; empty while that is not known."""
+        return self._progress.toll.shares()
+
     def about(self) -> About:
         """What its container says, and what was measured of it."""
         with self._lock:
@@ -232,7 +226,7 @@ class StreamRun:
                 frames_analysed=self.analysis.coverage.analysed,
                 fps=progress.fps(now_s),
                 tier=self._ladder.tier.value,
-                open_incidents=len(self.analysis.book.open_incidents),
+                open_incidents=sum(map(self._tells, self.analysis.book.open_incidents)),
                 reconnects=progress.reconnects,
                 faults=progress.faults,
                 lag_s=self._ladder.lag_s,
@@ -489,7 +483,9 @@ class StreamRun:
             self._feed(self._source_state(now_s))
 
     def _feed(self, item: Item) -> None:
-        found = self.analysis.feed(item)
+        toll = self._progress.toll
+        timed = toll.due and threading.current_thread() is self._thread
+        found = self.analysis.feed_timed(item, time.thread_time, toll.took) if timed else self.analysis.feed(item)
         if found:
             self._tell_all(found)
 
@@ -499,7 +495,19 @@ class StreamRun:
             at_s, since_s = state.at_s - self._origin_mono_s, state.since_s - self._origin_mono_s
             self._feed(replace(state, at_s=at_s, since_s=since_s))
 
+    def _tells(self, incident: Incident) -> bool:
+        """Whether it is ours to tell: of a half, what is the other's is judged only for what it causes."""
+        return self._half is None or self._half.tells(incident.detector)
+
+    def _own(self, row: WindowRow) -> WindowRow | None:
+        """The row, if it is of what is told here; that nothing was analysed is said of this half."""
+        if self._half is None or self._half.tells(row.detector):
+            return row
+        return replace(row, part=halves.PART) if row.detector == NOT_ANALYSED else None
+
     def _rows(self, rows: list[WindowRow]) -> None:
+        if self._half is not None:
+            rows = [own for row in rows if (own := self._own(row)) is not None]
         if self._witness is not None:
             self._witness.rows(rows)
         if self._windows is not None:
@@ -509,6 +517,8 @@ class StreamRun:
         self._tell_all(self.analysis.disconnected())
 
     def _tell_all(self, found: Sequence[Transition]) -> None:
+        if self._half is not None:
+            found = [(kind, incident) for kind, incident in found if self._tells(incident)]
         if not found:
             return
         if self._witness is not None:
@@ -518,7 +528,7 @@ class StreamRun:
             notice = notice_of(kind, incident, noticed_utc)
             if traces.HERE.on:
                 traces.HERE.put(span.detected(notice, self.epoch, self._trail.name if self._trail else ""))
-            self._tell(Told(notice, self.epoch, snapshot))
+            self._tell(Told(notice, self.epoch, snapshot, of=self.stream.id))
 
     def _source_state(self, now_s: float) -> SourceState:
         """Up or not, on the timeline: silence began where the last media that came ends, and when more was due.

@@ -149,6 +149,12 @@ class Worker:
             run = self._runs.get(stream_id)
         return run.about() if run is not None else About()
 
+    def toll(self, stream_id: str) -> dict[str, float]:
+        """Share of the stream's time that each detector takes; empty while that is not known, or it is not here."""
+        with self._lock:
+            run = self._runs.get(stream_id)
+        return run.toll() if run is not None else {}
+
     def prioritise(self, stream_id: str, priority: int) -> None:
         """Another priority for a stream from now on, without interrupting it; nothing where it is not here."""
         with self._lock:

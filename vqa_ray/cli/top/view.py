@@ -82,7 +82,7 @@ def matching(streams: Sequence[StreamStatus], view: View) -> list[StreamStatus]:
 
 def _all_of(one: StreamStatus) -> str:
     labels = (f"{key}:{value}" for key, value in one.labels.items())
-    return " ".join((one.stream_id, one.state.replace("_", " "), one.analyzer or "", *labels)).lower()
+    return " ".join((one.stream_id, one.state.replace("_", " "), one.where, *labels)).lower()
 
 
 def _health(one: StreamStatus) -> float:

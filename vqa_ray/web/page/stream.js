@@ -70,7 +70,7 @@ export function Stream({ id, query, change }) {
       <dt>Health</dt><dd>${row.health === null ? "not known yet" : `${row.health} of 100`}</dd>
       <dt>Analysed</dt><dd>${(row.coverage * 100).toFixed(2)} % of frames, ${row.fps} a second${row.tier && row.tier !== "all" ? `, ${words(row.tier)}` : ""}</dd>
       <dt>CPU</dt><dd>${(row.cpu_share * 100).toFixed(0)} % of a core</dd>
-      <dt>Analyzer</dt><dd>${row.analyzer || "none"} <span class="dim">(epoch ${row.epoch}, ${row.reconnects} reconnects, ${row.crashes} crashes)</span></dd>
+      <dt>Analyzer</dt><dd>${row.analyzer || "none"}${row.second === null ? "" : `, second half: ${row.second || "none"}`} <span class="dim">(epoch ${row.epoch}, ${row.reconnects} reconnects, ${row.crashes} crashes)</span></dd>
       <${Facts} known=${source} />
       ${Object.keys(row.labels).length > 0 && html`<dt>Labels</dt><dd>${Object.entries(row.labels).map(([key, value]) => html`<${Chip}>${key}: ${value}<//> `)}</dd>`}
     </dl><div class="proof">${row.state === "live" && html`<img alt="Newest still" width="320" src=${`${path}/still?${Math.floor(now / 5000)}`} />`}</div></div>`}
@@ -90,6 +90,6 @@ export function Stream({ id, query, change }) {
     <h2>Latest incidents</h2><${IncidentTable} list=${(about && about.incidents) || []} now=${now} withStream=${false} />
     <h2>Where it was</h2>${about && about.stays.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Where it was"><table>
       <thead><tr><th scope="col">Since</th><th scope="col">Analyzer</th><th scope="col">Why</th><th scope="col" class="number">Epoch</th></tr></thead>
-      <tbody>${about.stays.map((stay) => html`<tr key=${stay.epoch}><td>${time(stay.since_utc)}</td><td>${stay.analyzer}</td><td>${stay.why}</td><td class="number">${stay.epoch}</td></tr>`)}</tbody></table></div>`
+      <tbody>${about.stays.map((stay) => html`<tr key=${`${stay.analyzer} ${stay.epoch} ${stay.since_utc}`}><td>${time(stay.since_utc)}</td><td>${stay.analyzer}</td><td>${stay.why}</td><td class="number">${stay.epoch}</td></tr>`)}</tbody></table></div>`
       : html`<p>Nothing is known since the supervisor began.</p>`}</main>`;
 }
