@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vqa_ray.cluster.headcount import Headcount
 from vqa_ray.cluster.messages import Beat, ClusterOptions, Held, Hello
 from vqa_ray.cluster.roster import SETTLED_AFTER_S, Roster
 from vqa_ray.config import LIVE, StreamSpec
@@ -35,6 +36,7 @@ class Simulated:
         self._random = random.Random(streams)
         options = ClusterOptions(analyzers_min=analyzers, analyzers_max=analyzers, shrink_after_s=None)
         self.roster = Roster(options, "benchmark")
+        self._headcount = Headcount(self.roster)
         specs = [StreamSpec(id=f"stream-{n:06}", url=f"udp://239.0.0.1:5000/{n}") for n in range(streams)]
         self.roster.want({spec.id: (spec, LIVE, "v1") for spec in specs})
         kinds, weights = zip(*SHARES, strict=True)
@@ -60,8 +62,8 @@ class Simulated:
         roster, now_s, began_s = self.roster, self.now_s, time.thread_time()
         roster.look(now_s)
         wanted = roster.wanted()
-        roster.scale(wanted, now_s)
-        limits = roster.limits(CORES, held=False)
+        self._headcount.look(wanted, now_s)
+        limits = self._headcount.limits(CORES, held=False)
         actions = plan(wanted, roster.analyzers(now_s), roster.running(now_s), now_s, limits)
         return actions, time.thread_time() - began_s
 

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from vqa_ray.cluster.headcount import EMPTIED_WITHIN_S, Headcount
 from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Held, Hello
-from vqa_ray.cluster.roster import BARE_BYTES, EMPTIED_WITHIN_S, SETTLED_AFTER_S, Roster
+from vqa_ray.cluster.roster import BARE_BYTES, SETTLED_AFTER_S, Roster
 from vqa_ray.config import LIVE, StreamSpec
 from vqa_ray.core.demand import UNKNOWN_SHARE, Shape, expected_bytes, expected_share
 from vqa_ray.core.placement import NO_BOUND
@@ -103,22 +104,24 @@ def test_the_label_apart_and_the_node_reach_the_plan():
     made = roster("main", "spare", labels={"apart": "news"})
     assert {w.apart for w in made.wanted()} == {"news"}
     assert [a.node for a in made.analyzers(0.0)] == ["node-0", "node-1"]
-    actions = plan(made.wanted(), made.analyzers(0.0), made.running(0.0), 0.0, made.limits(2.0, held=False))
+    actions = plan(made.wanted(), made.analyzers(0.0), made.running(0.0), 0.0, Headcount(made).limits(2.0, held=False))
     assert {a.analyzer for a in actions if isinstance(a, Assign)} == {"analyzer-0", "analyzer-1"}
 
 
 def test_the_load_asks_for_analyzers_at_once():
     made = roster(*(f"s{n}" for n in range(20)))
-    made.scale(made.wanted(), 0.0)
-    assert made.limits(1.0, held=False).load == 3  # 20 streams of 0.10, at 0.68 of a core each
+    count = Headcount(made)
+    count.look(made.wanted(), 0.0)
+    assert count.limits(1.0, held=False).load == 3  # 20 streams of 0.10, at 0.68 of a core each
 
 
 def test_after_a_quiet_time_one_after_the_other_is_emptied_down_to_the_minimum():
     made = roster("a", analyzers=4)
     give(made, "a", 0)
+    count = Headcount(made)
 
     def draining(now_s: float) -> list[Analyzer]:
-        made.scale(made.wanted(), now_s)
+        count.look(made.wanted(), now_s)
         return [a for a in made.analyzers(now_s) if a.phase is Phase.DRAINING]
 
     assert draining(0.0) == draining(59.0) == []
@@ -135,15 +138,16 @@ def test_after_a_quiet_time_one_after_the_other_is_emptied_down_to_the_minimum()
 def test_one_that_was_to_go_stays_when_it_is_needed_or_cannot_be_emptied():
     made = roster("a", analyzers=2)
     give(made, "a", 0)
-    made.scale(made.wanted(), 0.0)
-    made.scale(made.wanted(), 60.0)
+    count = Headcount(made)
+    count.look(made.wanted(), 0.0)
+    count.look(made.wanted(), 60.0)
     assert made.members["analyzer-1"].leaves is Reason.SURPLUS
     made.streams["a"].share = 1.0
-    made.scale(made.wanted(), 61.0)
+    count.look(made.wanted(), 61.0)
     assert made.members["analyzer-1"].leaves is None
     made.members["analyzer-1"].leaves, made.members["analyzer-1"].leaves_s = Reason.SURPLUS, 61.0
     made.streams["a"].share = 0.1
-    made.scale(made.wanted(), 61.0 + EMPTIED_WITHIN_S + 1)
+    count.look(made.wanted(), 61.0 + EMPTIED_WITHIN_S + 1)
     assert made.members["analyzer-1"].leaves is None
 
 

@@ -5,21 +5,21 @@ No Ray, no disk, no clock: facts come in as calls with the time, `views` go to `
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Ended, Hello
 from vqa_ray.cluster.halving import Resolved, expanded
+from vqa_ray.cluster.messages import Beat, BeatReply, ClusterOptions, Ended, Hello
 from vqa_ray.cluster.records import Member, Place, Stream
 from vqa_ray.config import APART
-from vqa_ray.core import autoscale, poison
+from vqa_ray.core import poison
 from vqa_ray.core.demand import expected_bytes, smoothed
 from vqa_ray.core.halves import Split, Stage, is_second, second, whole
 from vqa_ray.core.placement import NO_BOUND, Hall, Kind, Passenger, Seat, millionths
 from vqa_ray.core.policies.registry import BY_NAME
-from vqa_ray.core.reconcile import SUSPECT_AFTER, Analyzer, Limits, Phase, Reason, Running, Wanted
+from vqa_ray.core.reconcile import SUSPECT_AFTER, Analyzer, Phase, Reason, Running, Wanted
 from vqa_ray.core.source import State
 from vqa_ray.core.stay import Stay
 from vqa_ray.pipeline.handover import together
@@ -28,7 +28,6 @@ from vqa_ray.pipeline.worker import StreamReport
 log = logging.getLogger(__name__)
 
 SETTLED_AFTER_S = 30.0  # a stream that was so long with its analyzer may move to where it is better off
-EMPTIED_WITHIN_S = 120.0  # an analyzer that is spare and has streams still stays after all
 BARE_BYTES = 160 << 20  # of an analyzer without streams, until one was seen
 MEMORY_FILL = 0.9  # of an analyzer's memory: more streams than fit into that are not given to it
 SILENT_AFTER_BEATS = 3.0
@@ -62,8 +61,6 @@ class Roster:
         self._accused: set[str] = set()  # streams with crashes that are not forgiven
         self.losses: Counter[Reason] = Counter()  # how often a stream's place ended, since this process started
         self._deaths: deque[float] = deque()  # of processes, within what `poison` looks back
-        self._scaler = autoscale.Scaler()
-        self._right = 0  # so many analyzers are right for the load
 
     def _put(self, place: Place) -> Place:
         self._drop(place.stream_id)
@@ -508,6 +505,10 @@ class Roster:
         leaves = member.leaves is not None or self._machine_goes(member)
         return Phase.DRAINING if leaves and member.phase is Phase.READY else member.phase
 
+    def stays(self, member: Member) -> bool:
+        """Whether neither it nor its machine is to go."""
+        return member.leaves is None and not self._machine_goes(member)
+
     def _machine_goes(self, member: Member) -> bool:
         return member.hello is not None and member.hello.node_id in self.draining
 
@@ -554,64 +555,18 @@ class Roster:
         """The best of these analyzers that has room for the stream, or None. load: millionths, if not as measured."""
         coming = [(to, self.places[moving]) for moving, to in self.moving.items() if moving in self.places]
         riders = {
-            name: [self._rider(p) for p in self.places_at(name) if p.lost is None]
-            + [self._rider(p) for to, p in coming if to == name]
+            name: [self.rider(p) for p in self.places_at(name) if p.lost is None]
+            + [self.rider(p) for to, p in coming if to == name]
             for name in names
         }
-        hall = Hall((self._seat(self.members[name], riders[name]) for name in riders), BY_NAME[self.options.policy])
-        rider = self._rider(self.places[stream_id])
+        hall = Hall((self.seat(self.members[name], riders[name]) for name in riders), BY_NAME[self.options.policy])
+        rider = self.rider(self.places[stream_id])
         rider = rider if load is None else msgspec.structs.replace(rider, load=load)
         chosen = hall.choose(rider, ready_only=True)
         return chosen.name if chosen is not None else None
 
-    # ---- how many analyzers
-
-    def limits(self, cores: float, *, held: bool) -> Limits:
-        """How many analyzers there may be in a cluster of so many cores, and how many the load asks for."""
-        most, options = self._most(cores), self.options
-        return Limits(
-            minimum=min(options.analyzers_min, most),
-            maximum=most,
-            load=min(self._right, most),
-            capacity=options.capacity,
-            budget=self.budget,
-            policy=options.policy,
-            moves=options.moves,
-            held=held,
-        )
-
-    def _most(self, cores: float) -> int:
-        return self.options.analyzers_max or max(1, int(cores / self.options.cores))
-
-    def scale(self, wanted: Sequence[Wanted], now_s: float) -> None:
-        """Reckons how many analyzers the load asks for; one that is spare for long is to be emptied and ended."""
-        options = self.options
-        staying = [m for m in self.members.values() if m.leaves is None and not self._machine_goes(m)]
-        load = autoscale.Load(
-            share=sum(w.share for w in wanted),
-            size_bytes=sum(w.size_bytes for w in wanted),
-            alone=sum(w.crashes >= SUSPECT_AFTER for w in wanted),
-        )
-        size = autoscale.Size(capacity=options.capacity, budget=self.budget, target=options.target)
-        count = self._scaler.step(load, size, len(staying), now_s, options.shrink_after_s)
-        self._right = count.right
-        for member in [m for m in self.members.values() if m.leaves is Reason.SURPLUS]:
-            if count.right > len(staying) or now_s - member.leaves_s > EMPTIED_WITHIN_S:
-                member.leaves = None
-            return  # one after the other
-        if count.surplus > 0 and len(staying) > options.analyzers_min:
-            self._spare_one(staying, now_s)
-
-    def _spare_one(self, staying: Iterable[Member], now_s: float) -> None:
-        ready = [m for m in staying if m.phase is Phase.READY]
-        riders = {m.name: [self._rider(p) for p in self.places_at(m.name) if p.lost is None] for m in ready}
-        name = autoscale.spare(
-            Hall((self._seat(m, riders[m.name]) for m in ready), BY_NAME[self.options.policy]), riders
-        )
-        if name is not None and len(ready) > 1:
-            self.members[name].leaves, self.members[name].leaves_s = Reason.SURPLUS, now_s
-
-    def _rider(self, place: Place) -> Passenger:
+    def rider(self, place: Place) -> Passenger:
+        """A stream at its place, as placement sees it."""
         stream = self.streams.get(place.stream_id)
         return Passenger(
             stream_id=place.stream_id,
@@ -621,7 +576,8 @@ class Roster:
             apart=stream.spec.labels.get(APART, "") if stream else "",
         )
 
-    def _seat(self, member: Member, riders: Iterable[Passenger]) -> Seat:
+    def seat(self, member: Member, riders: Iterable[Passenger]) -> Seat:
+        """An analyzer with these streams in it, likewise."""
         node = member.hello.node_id if member.hello else ""
         seat = Seat(member.name, millionths(self.options.capacity), Kind.READY, budget=self.budget, node=node)
         for rider in riders:

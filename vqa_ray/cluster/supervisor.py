@@ -21,6 +21,7 @@ from vqa_ray.cluster.absences import Absences, assigned_as
 from vqa_ray.cluster.analyzer import Analyzer
 from vqa_ray.cluster.crew import Crew
 from vqa_ray.cluster.halving import Resolved
+from vqa_ray.cluster.headcount import Headcount
 from vqa_ray.cluster.journal import Journal
 from vqa_ray.cluster.messages import (
     SUPERVISOR,
@@ -104,6 +105,7 @@ class Supervisor:
             self._roster, self._journal, self._port, kind, now_s=self._clock.now_s, wake=lambda: self._wake.set()
         )
         self._absences = Absences(self._roster)
+        self._headcount = Headcount(self._roster)
         self._exposure = Exposure()
         self._parking = Parking(self._roster, self._journal)
         self._splitting = Splitting(self._roster, self._journal, self._crew)
@@ -301,7 +303,7 @@ class Supervisor:
                 f"stream {stream_id!r}: there is no such stream{suggest(stream_id, self._roster.streams)}"
             )
         names = [name for name in (stream_id, second(stream_id)) if name in self._roster.streams]
-        was = any([self._roster.unpark(name, self._clock.now_s()) for name in names])
+        was = sum(self._roster.unpark(name, self._clock.now_s()) for name in names) > 0
         await self._parking.tell()
         self._wake.set()
         return was
@@ -381,8 +383,8 @@ class Supervisor:
         await self._splitting.look(now_s)
         roster = self._roster
         wanted = roster.wanted()
-        roster.scale(wanted, now_s)
-        limits = roster.limits(self._cores, held=self._crew.held)
+        self._headcount.look(wanted, now_s)
+        limits = self._headcount.limits(self._cores, held=self._crew.held)
         await self._crew.carry_out(plan(wanted, roster.analyzers(now_s), roster.running(now_s), now_s, limits))
         await self._tell_absences(self._absences.look(now_s, datetime.now(UTC)))
         if now_s >= self._upkeep_due_s:

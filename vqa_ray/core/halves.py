@@ -1,7 +1,7 @@
 """A stream too heavy for one core, watched in two halves: which tells what, and when that pays. Pure.
 
-Each half decodes for itself, and tells of its own detectors. The causes of these it judges too, where they are the other
-half's, and says nothing of them: so what the halves tell is what the whole would tell.
+Each half decodes for itself, and tells of its own detectors. The causes of these it judges too, where they are the
+other half's, and says nothing of them: so what the halves tell is what the whole would tell.
 
 A half is assigned under a name of its own: the first under the stream's, the second under that and `SECOND`, which no
 declared id can end in.
@@ -47,7 +47,7 @@ class Half(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(enum.StrEnum):
-    """Where a stream is between whole and halves. Legal moves are down the list; then it is no split stream any more."""
+    """Where a stream is between halves and whole. Legal moves are down the list, and off its end."""
 
     SPLIT = "split"  # each half has a place, or waits for one
     JOINING = "joining"  # the second half is let go
