@@ -8,6 +8,7 @@ import numpy as np
 from vqa_ray.core.picture import Plane
 
 BANDS = 20  # places that are looked at in each direction, each 4 pixels wide: an edge is as long, noise is not
+LINES = 4  # of each place; places do not overlap, however small the picture
 PERIOD = 16  # pixels: of half-size pictures that were scaled up, and macroblocks
 HALF = 8  # of the transform in full-size ones
 REACH = 9  # pixels around a step that tell how much goes on there
@@ -47,16 +48,16 @@ def grid_strength(luma: Plane, bit_depth: int = 8) -> GridStrength:
 
 def _rows(luma: Plane, bit_depth: int) -> Plane:
     """Means of 4 rows at about 20 places, (places, w) uint8."""
-    every = len(luma) // BANDS
+    every = max(LINES, len(luma) // BANDS)
     count = len(luma) // every
-    return _mean([luma[at : count * every : every] for at in range(4)], bit_depth)
+    return _mean([luma[at : count * every : every] for at in range(LINES)], bit_depth)
 
 
 def _columns(luma: Plane, bit_depth: int) -> Plane:
     """The same of columns, turned."""
-    every = luma.shape[1] // BANDS
+    every = max(LINES, luma.shape[1] // BANDS)
     count = luma.shape[1] // every
-    return _mean([np.ascontiguousarray(luma[:, at : count * every : every].T) for at in range(4)], bit_depth)
+    return _mean([np.ascontiguousarray(luma[:, at : count * every : every].T) for at in range(LINES)], bit_depth)
 
 
 def _mean(lines: list[Plane], bit_depth: int) -> Plane:
