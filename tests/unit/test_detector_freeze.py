@@ -64,6 +64,18 @@ def test_a_slow_zoom_is_not_frozen() -> None:
     assert incidents(EXACT, film([panned(n, step=1) for n in range(120)])) == []
 
 
+@pytest.mark.parametrize("moved", range(3, 12))
+@pytest.mark.parametrize("cut", [30, 31, 32, 33])
+def test_a_noisy_freeze_soon_after_a_cut_is_found(cut: int, moved: int) -> None:
+    """However long after the cut, and whichever frames happen to be looked at more closely."""
+    held = cut + moved
+    after = [255 - panned(n, step=2) for n in range(cut, held)]
+    frozen = noisy([255 - panned(held, step=2)] * 40, 2.5)
+    lumas = [panned(n, step=2) for n in range(cut)] + after + frozen
+    lumas += [255 - panned(n, step=2) for n in range(held + 40, held + 70)]
+    assert incidents(EXACT, film(lumas)) == [(held / 25, (held + 40) / 25)]
+
+
 def test_a_slate_after_a_cut_is_still_once_it_is_sure() -> None:
     lumas = [panned(n) for n in range(30)] + [texture(seed=9)] * 60 + [panned(n) for n in range(30)]
     assert incidents(EXACT, film(lumas)) == [(1.2, 3.6)]

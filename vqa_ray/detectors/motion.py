@@ -63,8 +63,9 @@ class Moves:
         if len(moves) < 2:
             return UNKNOWN
         step = sorted(move.step for move in moves[-STEPS:])[-2]
-        first = next((move.thumb for move in moves if move.thumb is not None), held)
-        change = largest(held, first)
+        first = next((move.thumb for move in moves[:-1] if move.thumb is not None), None)
+        # soon after a cut no thumb may have been made yet: then by four samples of the sketches together
+        change = largest(_fours(moves[-1].sketch), _fours(moves[0].sketch)) if first is None else largest(held, first)
         return Before(change if step == math.inf else max(change, step), step)
 
 
@@ -78,6 +79,17 @@ def after_cut(moves: deque[Move]) -> list[Move]:
         else:
             highest = mean if highest == math.inf else max(highest, mean)
     return list(moves)[start:]
+
+
+def _fours(sketch: Plane) -> Plane:
+    """Means of 2x2 samples: single ones change more than a thumb does."""
+    height, width = sketch.shape
+    if height < 2 or width < 2:
+        return sketch
+    fours: Plane = cv2.resize(
+        sketch[: height // 2 * 2, : width // 2 * 2], (width // 2, height // 2), interpolation=cv2.INTER_AREA
+    )
+    return fours
 
 
 def largest(a: Plane, b: Plane) -> float:
