@@ -25,7 +25,21 @@ from vqa_ray.detectors.base import Detector, DetectorSpec
 from vqa_ray.detectors.profiles import LIVE, QC
 from vqa_ray.detectors.registry import SPECS, by_id, options, summary
 
-SIZES = [(1, 1), (1, 9), (9, 1), (3, 5), (17, 31), (48, 48), (49, 97), (64, 96), (70, 79), (144, 176), (360, 640), (361, 641), (270, 1920)]
+SIZES = [
+    (1, 1),
+    (1, 9),
+    (9, 1),
+    (3, 5),
+    (17, 31),
+    (48, 48),
+    (49, 97),
+    (64, 96),
+    (70, 79),
+    (144, 176),
+    (360, 640),
+    (361, 641),
+    (270, 1920),
+]
 
 every_detector = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.id)
 

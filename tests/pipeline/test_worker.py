@@ -16,6 +16,7 @@ from tests.pictures import texture as drawn
 from vqa_ray.config import LIVE, DetectorSet, Profile, StreamSpec
 from vqa_ray.core.notice import NoticeKind
 from vqa_ray.core.source import ReconnectOptions
+from vqa_ray.core.window import Coverage
 from vqa_ray.detectors.registry import by_id
 from vqa_ray.errors import StaleEpoch
 from vqa_ray.media.source import SourceOptions
@@ -250,12 +251,46 @@ def break_(detector_class, monkeypatch, method: str, times: int) -> list[int]:
 
 
 @pytest.mark.parametrize("method", ["read", "finish"])
-def test_an_error_of_our_own_is_no_lost_signal_and_the_stream_is_watched_again(
+def test_a_detector_that_fails_is_left_out_for_a_moment_and_the_stream_is_watched_on(
     worker, told, clip, port, monkeypatch, caplog, method
 ):
     break_(type(by_id["black"]().build()), monkeypatch, "read", 1)
     if method == "finish":
         break_(type(by_id["black"]().build()), monkeypatch, "finish", 1000)
+    worker.assign(stream(port), profile(black=0.3, signal_loss=0.0), epoch=1)
+    with Sender(clip, port):
+        until(lambda: worker.reports()[0].faults == 1, 8)
+        report = worker.reports()[0]
+        assert report.state == "live"
+        assert report.reason.startswith("detector black is left out, internal error: ZeroDivisionError")
+        assert "hunter2" not in report.reason
+        until(lambda: not worker.reports()[0].reason, 6)
+        until(lambda: ("closed", "black") in kinds(told), 12)
+    assert worker.reports()[0].faults == 1
+    assert kinds(told)[:2] == [("opened", "black"), ("closed", "black")]
+    assert "stream one: internal error in detector black, which is left out for 1 s: ZeroDivisionError" in caplog.text
+    assert "hunter2" not in caplog.messages[-1]
+
+
+def test_a_detector_that_always_fails_hides_nothing_that_others_find(told, clip, port, monkeypatch):
+    break_(type(by_id["freeze"]().build()), monkeypatch, "read", 10**6)
+    made = Worker("w", tell=told.append)
+    try:
+        made.assign(stream(port), profile(black=0.3, freeze=0.3), epoch=1)
+        with Sender(clip, port):
+            until(lambda: ("closed", "black") in kinds(told), 12)
+            report = made.reports()[0]
+    finally:
+        made.stop(2.0)
+    assert (report.state, report.reconnects) == ("live", 0)
+    assert 2 <= report.faults <= 5  # with more and more time between
+    assert kinds(told) == [("opened", "black"), ("closed", "black")]
+
+
+def test_an_error_of_our_own_elsewhere_is_no_lost_signal_and_the_stream_is_watched_again(
+    worker, told, clip, port, monkeypatch, caplog
+):
+    break_(Coverage, monkeypatch, "count", 1)
     worker.assign(stream(port), profile(black=0.3, signal_loss=0.0), epoch=1)
     with Sender(clip, port):
         until(lambda: worker.reports()[0].faults == 1, 8)

@@ -184,3 +184,67 @@ def test_what_a_detector_says_of_the_source_cuts_off_nothing_that_it_says_of_med
     second.resume(state)
     (watch,) = second._passing
     assert watch.since_s == -float("inf")
+
+
+class Failing:
+    """Stands in for a detector: it fails at these frames."""
+
+    def __init__(self, detector, frames: set[int]) -> None:
+        self._detector, self._frames, self._count = detector, frames, 0
+
+    def read(self, item):
+        self._count += 1
+        if self._count - 1 in self._frames:
+            raise ZeroDivisionError("broke")
+        return self._detector.read(item)
+
+    def finish(self):
+        return self._detector.finish()
+
+
+def failing(frames: set[int], faults: list[str] | None) -> Analysis:
+    """Black and null, of which black fails at these frames it is shown."""
+    return analysis(
+        spec("black", raise_after_s=0.1, clear_after_s=0.1),
+        spec("null"),
+        wrap=lambda name, detector: Failing(detector, frames) if name == "black" else detector,
+        on_fault=None if faults is None else lambda name, error: faults.append(f"{name}: {error}"),
+    )
+
+
+def test_without_anybody_to_tell_an_error_in_a_detector_goes_on_its_way():
+    watched = failing({3}, None)
+    with pytest.raises(ZeroDivisionError):
+        for i in range(5):
+            watched.feed(picture(i, 120))
+
+
+def test_a_detector_that_fails_is_left_out_and_the_others_go_on():
+    faults, said = [], []
+    watched = failing({1}, faults)
+    watched.listen(lambda name, reading: said.append(name))
+    for i in range(20):
+        watched.feed(picture(i, 16))
+    assert faults == ["black: broke"]
+    assert said.count("null") == 20
+    assert watched.finish() == []  # what was under way when it failed was too short to tell
+
+
+def test_a_detector_that_failed_watches_again_once_it_is_mended_and_keeps_what_it_had_open():
+    faults: list[str] = []
+    watched = failing({10}, faults)
+    found = [t for i in range(20) for t in watched.feed(picture(i, 16))]
+    assert [(kind, one.start_s) for kind, one in found] == [(NoticeKind.OPENED, 0.0)]
+    watched.mend()
+    found = [t for i in range(20, 29) for t in watched.feed(picture(i, 16 if i < 25 else 120))]
+    assert [(kind, one.start_s, one.end_s) for kind, one in found] == [(NoticeKind.CLOSED, 0.0, 1.0)]
+
+
+def test_a_new_connection_mends_too():
+    faults: list[str] = []
+    watched = failing({0}, faults)
+    watched.feed(picture(0, 16))
+    watched.disconnected()
+    watched.connected()
+    watched.feed(picture(0, 16))
+    assert faults == ["black: broke"] * 2

@@ -226,7 +226,7 @@ def stream_table(streams: Sequence["StreamStatus"], *, rows: int | None = None, 
     """One row a stream, those in trouble first unless they are `ordered`; at most `rows`, with a word on the rest."""
     shown = list(streams) if ordered else sorted(streams, key=_trouble)
     cut = rows is not None and len(shown) > rows
-    with_why = any(stream.state not in FINE and stream.reason for stream in shown) or any(map(tier_words, shown))
+    with_why = any(map(_why, shown))
     with_faults = any(stream.faults for stream in shown)
     columns = ["stream", "state", "fps", "coverage", "cpu", "health", "open", "reconnects", "analyzer"]
     right = ("fps", "coverage", "cpu", "health", "open", "reconnects", "faults")
@@ -264,8 +264,14 @@ def _stream_row(stream: "StreamStatus", with_faults: bool, with_why: bool) -> li
         Text(stream.where),
     ]
     if with_why:
-        row.append(Text(tier_words(stream) or (redact(stream.reason) if stream.state not in FINE else "")))
+        row.append(Text(_why(stream)))
     return row
+
+
+def _why(stream: "StreamStatus") -> str:
+    """What there is to say of a stream that is not as it should be; "" of one that is."""
+    telling = stream.state not in FINE or stream.faults
+    return tier_words(stream) or (redact(stream.reason) if telling else "")
 
 
 def _health_style(health: float | None) -> str:

@@ -29,6 +29,7 @@ Packets = tuple[PacketInfo, ...]  # in demux order, those of about 0.1 s togethe
 Item = Picture | AudioBlock | Packets | TransportFault | Services | Coding | PlaylistState | SourceState
 Read = Callable[[Any], Sequence[Reading]]
 OnReading = Callable[[str, Reading], None]
+OnFault = Callable[[str, Exception], None]
 
 _TYPE_OF: dict[Input, type] = {
     Input.VIDEO: Picture,
@@ -94,15 +95,17 @@ class _Watch:
 
     key: another one for what lasts than for what watches media, where a detector does both; since_s: what it says of
     before was said by the last owner; reached_s: end of its last reading. trace: time, part and value of the last
-    readings that mattered.
+    readings that mattered. kinds: what it reads; out: it failed, and reads nothing for now.
     """
 
-    __slots__ = ("busy", "detector", "key", "name", "reached_s", "since_s", "tallies", "trace")
+    __slots__ = ("busy", "detector", "key", "kinds", "name", "out", "reached_s", "since_s", "tallies", "trace")
 
-    def __init__(self, name: str, detector: Detector, busy: bool, key: str = "") -> None:
+    def __init__(self, name: str, detector: Detector, kinds: Iterable[Input], busy: bool, key: str = "") -> None:
         self.name = name
         self.key = key or name
         self.detector = detector
+        self.kinds = tuple(kinds)
+        self.out = False
         self.tallies: dict[str, Tally] = {}  # by part
         self.busy = busy
         self.since_s = self.reached_s = -math.inf
@@ -112,7 +115,8 @@ class _Watch:
 class Analysis:
     """One stream's detectors and what became of their readings.
 
-    wrap: what stands in for each detector that is made, to measure it say.
+    wrap: what stands in for each detector that is made, to measure it say. on_fault: told of a detector that raises:
+    it is left out until `mend`, or the next connection, and the others go on; without it the error goes on its way.
 
     Feed it items in the order in which `media` gives them. Detectors live as long as a connection; those that watch
     the source itself, and all incidents, outlive it.
@@ -130,6 +134,7 @@ class Analysis:
         on_reading: OnReading | None = None,
         pts_minus_at_s: Callable[[], float | None] = lambda: None,
         wrap: Callable[[str, Detector], Detector] = lambda name, detector: detector,
+        on_fault: OnFault | None = None,
     ) -> None:
         # Root causes are read first: what they hide asks them about the same frame.
         self.specs = sorted(specs, key=lambda spec: len(spec.hidden_by))
@@ -141,11 +146,8 @@ class Analysis:
         self._on_rows = on_rows
         self._on_reading = on_reading
         self._wrap = wrap
-        self._lasting = [
-            _Watch(spec.id, wrap(spec.id, spec.build_lasting()), False, key=f"{spec.id} (lasting)")
-            for spec in self.specs
-            if set(LASTING) & set(spec.inputs)
-        ]
+        self._on_fault = on_fault
+        self._lasting = [self._watch_source(spec) for spec in self.specs if set(LASTING) & set(spec.inputs)]
         self._passing: list[_Watch] = []  # as long as a connection
         self._watching: dict[type, list[tuple[_Watch, Read]]] = {}
         self._reached_s = -float("inf")  # the latest moment that a detector spoke of, to a second
@@ -170,7 +172,11 @@ class Analysis:
         """Show `item` to the detectors that read its kind; what opened and closed because of it."""
         out: Sequence[Transition] = ()
         for watch, read in self._watching[type(item)]:
-            readings = read(item)
+            try:
+                readings = read(item)
+            except Exception as error:  # noqa: BLE001  a fence: it takes no other detector along
+                out = [*out, *self._failed(watch, error)]
+                continue
             if readings and (found := self._take(watch, readings)):
                 out = [*out, *found]
         return out
@@ -182,11 +188,31 @@ class Analysis:
         out: Sequence[Transition] = ()
         for watch, read in self._watching[type(item)]:
             began_s = clock()
-            readings = read(item)
+            try:
+                readings = read(item)
+            except Exception as error:  # noqa: BLE001  a fence, as in `feed`
+                out = [*out, *self._failed(watch, error)]
+                continue
             if readings and (found := self._take(watch, readings)):
                 out = [*out, *found]
             took(watch.name, clock() - began_s)
         return out
+
+    def mend(self) -> None:
+        """Detectors that failed watch again, as if made anew."""
+        specs = {spec.id: spec for spec in self.specs}
+        self._lasting = [self._watch_source(specs[w.name]) if w.out else w for w in self._lasting]
+        self._passing = [self._watch_media(specs[w.name]) if w.out else w for w in self._passing]
+        self._link()
+
+    def _failed(self, watch: _Watch, error: Exception) -> list[Transition]:
+        """The detector is left out; what was under way of it is judged by what was seen, what is open stays open."""
+        if self._on_fault is None:
+            raise error
+        watch.out = True
+        self._link()
+        self._on_fault(watch.name, error)
+        return self.book.interrupt(lasting=[spec.id for spec in self.specs if spec.id != watch.name])
 
     def take(self, detector: str, readings: Sequence[Reading]) -> Sequence[Transition]:
         """Take what a detector of this connection said in another process, in the order in which `feed` has it said."""
@@ -267,20 +293,27 @@ class Analysis:
         self._rows([self._rollup.missed(NOT_ANALYSED, n * WINDOW_S) for n in range(first, int(until_s // WINDOW_S))])
 
     def _build(self) -> None:
-        self._watching = {kind: [] for kind in _TYPE_OF.values()}
-        for kind in LASTING:
-            names = {spec.id for spec in self.specs if kind in spec.inputs}
-            self._watching[_TYPE_OF[kind]] = [(w, w.detector.read) for w in self._lasting if w.name in names]
         self._reached = self._all_reached()
-        self._passing = []
-        for spec in self.specs:
-            kinds = [kind for kind in spec.inputs if kind not in LASTING]
-            if kinds:
-                watch = _Watch(spec.id, self._wrap(spec.id, spec.build()), self.book.busy(spec.id))
-                watch.since_s = self._since.get(watch.key, -math.inf)
-                self._passing.append(watch)
-                for kind in kinds:
-                    self._watching[_TYPE_OF[kind]].append((watch, reader(watch.detector, kind)))
+        self._passing = [self._watch_media(spec) for spec in self.specs if set(spec.inputs) - set(LASTING)]
+        self._link()
+
+    def _watch_source(self, spec: DetectorSpec) -> _Watch:
+        kinds = [kind for kind in spec.inputs if kind in LASTING]
+        detector = self._wrap(spec.id, spec.build_lasting())
+        return _Watch(spec.id, detector, kinds, self.book.busy(spec.id), key=f"{spec.id} (lasting)")
+
+    def _watch_media(self, spec: DetectorSpec) -> _Watch:
+        kinds = [kind for kind in spec.inputs if kind not in LASTING]
+        watch = _Watch(spec.id, self._wrap(spec.id, spec.build()), kinds, self.book.busy(spec.id))
+        watch.since_s = self._since.get(watch.key, -math.inf)
+        return watch
+
+    def _link(self) -> None:
+        """Who reads what, root causes first."""
+        self._watching = {kind: [] for kind in _TYPE_OF.values()}
+        for watch in (*self._lasting, *self._passing):
+            for kind in () if watch.out else watch.kinds:
+                self._watching[_TYPE_OF[kind]].append((watch, reader(watch.detector, kind)))
 
     def _all_reached(self) -> dict[str, float]:
         said = {w.key: w.reached_s for w in (*self._lasting, *self._passing) if w.reached_s > -math.inf}
@@ -289,13 +322,16 @@ class Analysis:
     def _drain(self) -> list[Transition]:
         """What detectors hold back; they are done with their connection."""
         out: list[Transition] = []
-        for watch in self._passing:
-            out += self._take(watch, watch.detector.finish())
+        for watch in [watch for watch in self._passing if not watch.out]:
+            try:
+                readings = watch.detector.finish()
+            except Exception as error:  # noqa: BLE001  a fence, as in `feed`
+                out += self._failed(watch, error)
+                continue
+            out += self._take(watch, readings)
         self._reached = self._all_reached()
         self._passing = []
-        for kind, item in _TYPE_OF.items():
-            if kind not in LASTING:
-                self._watching[item] = []
+        self._link()
         return out
 
     def _take(self, watch: _Watch, readings: Sequence[Reading]) -> Sequence[Transition]:

@@ -45,6 +45,7 @@ from vqa_ray.sinks import traces
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25  # how often the watchdog looks
+FIRST_REST_S, LONGEST_REST_S = 1.0, 300.0  # of a detector that failed; twice as long after each failure
 STUCK_AFTER_S = 20.0  # a call into libav that is this much over its own time limit hangs
 USUAL_FPS = 25.0  # where the container does not tell
 WARM_S = 1.0  # of media that a rehearsal must have analysed: detectors have something to compare with
@@ -98,7 +99,10 @@ class StreamRun:
             epoch=epoch,
             on_rows=self._rows,
             pts_minus_at_s=lambda: self._timeline.pts_minus_at_s,
+            on_fault=self._detector_failed if self._live else None,
         )
+        self._failing: dict[str, str] = {}  # detectors that are left out, and why
+        self._mend_at_s = 0.0
         self._witness: Witness | None = None
         if keeper is not None:
             self._witness = Witness(keeper, profile.source, self.analysis.trace, monotonic=monotonic)
@@ -218,7 +222,7 @@ class StreamRun:
                 stream_id=self.stream.id,
                 epoch=self.epoch,
                 state=self.life.state.value,
-                reason=self.life.reason,
+                reason=self.life.reason or "; ".join(self._failing.values()),
                 at_s=progress.until_s or 0.0,
                 cpu_share=progress.cpu_share(now_s),
                 coverage=self.analysis.coverage.total,
@@ -465,7 +469,23 @@ class StreamRun:
         if self._fault is not None:
             raise self._fault
 
+    def _detector_failed(self, name: str, error: Exception) -> None:
+        """One of a live stream: it is left out for a while, longer after each failure, and the others watch on.
+
+        It may have fallen over what is past in a moment; and a channel is watched better without it than not at all.
+        """
+        self._progress.faults += 1
+        rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._progress.faults - 1, 20))
+        self._mend_at_s = self._monotonic() + rest_s
+        why = redact(f"{type(error).__name__}: {error}")
+        self._failing[name] = f"detector {name} is left out, internal error: {why}"
+        words = "stream %s: internal error in detector %s, which is left out for %.0f s: %s"
+        log.error(words, self.stream.id, name, rest_s, why, exc_info=error)
+
     def _look(self, now_s: float) -> None:
+        if self._failing and now_s >= self._mend_at_s:
+            self._failing.clear()
+            self.analysis.mend()
         silent_s = now_s - self._progress.last_arrival_s
         if self.life.state is State.LIVE and silent_s > self._progress.allowed_silence_s(
             self.profile.reconnect.stall_after_s
