@@ -50,11 +50,11 @@ export function Stream({ id, query, change }) {
   const to = until || minute * 60000 + 60000, from = since || to - DAY / 24;
   const one = known.streams.get(id), open = (openBy().get(id) || []).length;
   const path = `/api/v1/streams/${encodeURIComponent(id)}`;
-  useEffect(() => { ask(path).then(setAbout, (why) => setError(why.message)); }, [id, one && one.state, one && one.analyzer, open]);
+  useEffect(() => { ask(path).then((known) => { setAbout(known); setError(""); }, (why) => setError(why.message)); }, [id, one && one.state, one && one.analyzer, open]);
   useEffect(() => { ask(`${path}/about`).then(setSource, () => setSource(null)); }, [id, one && one.state, one && one.analyzer, one && one.reconnects]);
   useEffect(() => {
     const ends = new Date(to).toISOString(), begins = new Date(from).toISOString();
-    ask(`${path}/timeline?since=${begins}&until=${ends}`).then(setLine, (why) => setError(why.message));
+    ask(`${path}/timeline?since=${begins}&until=${ends}`).then((found) => { setLine(found); setError(""); }, (why) => setError(why.message));
   }, [id, from, to, open]);
   const span = to - from;
   const show = (a, b) => change({ since: Math.round(a), until: Math.round(b) });
