@@ -11,7 +11,7 @@ from vqa_ray.cluster.port import Away, Death, Gone, Handle, NoAnswer, Port
 from vqa_ray.cluster.records import Place
 from vqa_ray.cluster.roster import Roster
 from vqa_ray.cluster.state import Entry
-from vqa_ray.core.halves import second, whole
+from vqa_ray.core.halves import second
 from vqa_ray.core.reconcile import Action, Assign, Phase, Reason, Release, StartAnalyzer, StopAnalyzer
 from vqa_ray.core.source import State
 from vqa_ray.core.urls import is_live
@@ -377,7 +377,7 @@ class Crew:
     async def tidy(self) -> None:
         """Forgets streams that are neither watched nor running, and closes what they have open."""
         roster = self._roster
-        over = [s for s in roster.epochs if roster.is_over(s) and whole(s) not in roster.splits]
+        over = [s for s in roster.epochs if roster.is_forgotten(s)]
         for stream_id in over:
             roster.forget(stream_id)
         await self._journal.do(self._journal.store.forget_snapshots, over)

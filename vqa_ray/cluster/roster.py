@@ -126,6 +126,11 @@ class Roster:
         place = self.places.get(whole(name))
         return split.stage is Stage.JOINING or (place is not None and place.lost is None and not place.half)
 
+    def is_forgotten(self, name: str) -> bool:
+        """Whether nobody will go on from its snapshot: it is over, and the whole does not wait for it to be joined."""
+        split = self.splits.get(whole(name)) if is_second(name) else None
+        return self.is_over(name) and (split is None or split.stage is not Stage.WHOLE)
+
     def is_over(self, name: str) -> bool:
         """Whether it is neither to be watched nor has a place."""
         return not self.watches(name) and name not in self.places
@@ -200,11 +205,18 @@ class Roster:
         split, other = self.splits.get(name), second(name)
         if known is None:
             return {}
+        if split is not None and split.stage is Stage.WHOLE:
+            return self._joined(name, split)
         if split is not None and split.stage is Stage.SPLIT and not place.half and other not in self.snapshots:
             return {name: known, other: (self.epochs.get(other, 0), known[1])}
-        if split is not None and split.stage is Stage.WHOLE and other in self.snapshots:
-            return {name: (known[0], together(known[1], self.snapshots[other][1], split.moved))}
         return {name: known}
+
+    def _joined(self, stream_id: str, split: Split) -> dict[str, tuple[int, bytes]]:
+        """The snapshot of a stream that is whole again, of what both halves left; none without the first's."""
+        known, other = self.snapshots.get(stream_id), self.snapshots.get(second(stream_id))
+        if known is None or other is None:
+            return {} if known is None else {stream_id: known}
+        return {stream_id: (known[0], together(known[1], other[1], split.moved))}
 
     def _hand_to_second(self, place: Place) -> None:
         """The whole has stopped: its second half goes on from there, too."""
@@ -216,9 +228,7 @@ class Roster:
 
     def _join(self, stream_id: str) -> None:
         """The first half has stopped as well: it is one stream again."""
-        if (place := self.places.get(stream_id)) is not None:
-            self.snapshots |= self.left_by(place)
-        del self.splits[stream_id]
+        self.snapshots |= self._joined(stream_id, self.splits.pop(stream_id))
         self.snapshots.pop(second(stream_id), None)
 
     def recover_halves(self) -> None:
