@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import clips
 from benchmarks.clips import ClipSpec
+from benchmarks.cost_runs import BASIC_IDS
 from benchmarks.measure import (
     ChildFailed,
     Figures,
@@ -33,10 +34,6 @@ from benchmarks.measure import (
 RUNS = "benchmarks.cost_runs"
 DECODE, BASIC, FILTERS = "decoding alone", "vqa_ray, basic detectors", "FFmpeg black+freeze+silence"
 PIPELINE, MORE_FILTERS = "vqa_ray, all of profile live", "FFmpeg, and block+blur+ebur128"
-BASIC_IDS = (  # black, freeze, silence, corruption, no signal, timestamps, continuity
-    "black", "freeze", "silence", "silent_channel", "corruption", "signal_loss", "pts_gap", "pts_jump", "av_drift",
-    "cc_error",
-)  # fmt: skip
 MIB = 1 << 20
 
 

@@ -21,6 +21,10 @@ from vqa_ray.media.source import EndOfMedia, SourceOptions, open_source
 from vqa_ray.pipeline.local import analyze
 
 Cost = dict[str, float]  # cpu_s, frames
+BASIC_IDS = (  # black, freeze, silence, corruption, no signal, timestamps, continuity
+    "black", "freeze", "silence", "silent_channel", "corruption", "signal_loss", "pts_gap", "pts_jump", "av_drift",
+    "cc_error",
+)  # fmt: skip
 
 
 def decode(path: str) -> Cost:
