@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -119,7 +120,11 @@ def watch(kind: str, urls: list[str], warm_s: float, seconds: float) -> dict[str
     """One watcher's process; ends at once when it is done, whatever its threads wait for."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    kinds = {"analyse": analyse, "seven": partial(analyse, profile=LIVE.only(BASIC_IDS)), "decode": decode}
+    kinds: dict[str, Callable[..., dict[str, Any]]] = {
+        "analyse": analyse,
+        "seven": partial(analyse, profile=LIVE.only(BASIC_IDS)),
+        "decode": decode,
+    }
     result = kinds[kind](urls, warm_s, seconds)
     print(json.dumps(msgspec.to_builtins(result)), flush=True)
     sys.stdout.close()
