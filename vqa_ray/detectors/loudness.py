@@ -93,9 +93,7 @@ class LoudnessDetector:
         self._form, self._until_s = form, block.until_s
         power = k_power(block.powers, *form)
         row = Row(block.at_s, block.until_s, lufs(power), band_powers(block.powers, block.rate_hz))
-        judged = self._jumps.add(row)
-        if judged is not None:
-            told = (*told, _reading(judged))
+        told = (*told, *map(_reading, self._jumps.add(row)))
         return (*told, *self._limited(block, power)) if self._limits else told
 
     def finish(self) -> Sequence[Reading]:
