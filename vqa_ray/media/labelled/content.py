@@ -9,6 +9,7 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
+from vqa_ray.media.labelled.natural import SLOT_S
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
 from vqa_ray.media.labelled.sounds import late, loudest
@@ -186,7 +187,10 @@ def silence(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
-    """40 to 290 ms of nothing, where there is something to be heard."""
+    """40 to 290 ms of nothing, where there is something to be heard.
+
+    Fewer than `events` are labelled where a hole adjoins a silence of the clip's own: that is only longer by it.
+    """
     fps = shoot.fps
     least = max(1, int(np.ceil(0.04 * fps)))
     lengths = [max(least, shoot.frames(*shoot.pick((0.04, 0.09), (0.09, 0.2), (0.2, 0.27)))) for _ in range(events)]
@@ -202,7 +206,20 @@ def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
                 kind="audio_dropout", sub="zeros", first=at, last=at + length, severity=severity, stream="audio"
             )
         )  # fmt: skip
-    return shoot.film(defects, count, shoot.coding(), sound)
+    return heard(shoot.film(defects, count, shoot.coding(), sound))
+
+
+def heard(file: LabelledFile) -> LabelledFile:
+    """The same with holes in its sound that adjoin a silence of the clip's own counted neither way."""
+    silences = [one for one in file.soft if one.kind == "audio_dropout"]
+
+    def adjoins(label: Label) -> bool:
+        return any(one.start - SLOT_S <= label.end and label.start <= one.end + SLOT_S for one in silences)
+
+    unheard = [one for one in file.labels if one.kind == "audio_dropout" and adjoins(one)]
+    soft = [Soft("audio_dropout", one.start, one.end, why="a silence of the clip's own is longer") for one in unheard]
+    labels = tuple(one for one in file.labels if one not in unheard)
+    return msgspec.structs.replace(file, labels=labels, soft=(*file.soft, *soft))
 
 
 def clipping(shoot: Shoot, events: int) -> LabelledFile:
