@@ -122,8 +122,8 @@ class LevelJumps:
         edge = _edge(before[-2], before[-1], after[0], after[1])
         if edge * (louder - loud) < 0.0 or abs(edge) < EDGE_LU:
             return True
-        if len(after) < AHEAD_LEAST and len(self._coming) <= AHEAD_MOST:
-            return False
+        if len(after) < AHEAD_LEAST:
+            return len(self._coming) > AHEAD_MOST
         normal = decibels([r.bands for r in before])
         height = gain_step(normal, decibels([r.bands for r in after]))
         if self._least_lu <= abs(height) <= MOST_DB:

@@ -31,7 +31,7 @@ class LoudnessSpec(DetectorSpec, frozen=True, kw_only=True):
     id: ClassVar[str] = "loudness"
     inputs: ClassVar[tuple[Input, ...]] = (Input.AUDIO,)
     unit: ClassVar[str] = "LU"
-    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss", "silence")
+    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
     adapts: ClassVar[str] = (
         f"a jump is measured against the {BEFORE * BLOCK_S:g} s before it, and is over when forget_s has passed: the "
         "new level is normal then; jump_lu is the least. Limits of EBU R128 do not adapt"
