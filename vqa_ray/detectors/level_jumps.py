@@ -7,11 +7,11 @@ from typing import NamedTuple
 from vqa_ray.detectors.gain_steps import F32, decibels, difference, gain_step, return_at
 
 BEFORE = 30  # blocks that are the recent past, of which …
-COMPARED = 20  # … the last that sound are compared, …
-BEFORE_LEAST = 10  # … with fewer nothing is: a pause would be all that there was
+COMPARED = 20  # … the last that sound are compared; …
+BEFORE_LEAST = 20  # … with fewer nothing is: a pause would be all that there was, …
+SOUND_LEAST = 10  # … nor with fewer that sound, before and after, and one more for each that is silent
 AHEAD = 12  # blocks after the one that is judged, and, where a jump may be …
-AHEAD_LEAST = 10  # … and fewer of them sound, …
-AHEAD_MOST = 24  # … up to so many
+AHEAD_MOST = 24  # … and fewer of them sound, up to so many
 PAUSE_LU = 20.0  # below the loudest of a stretch is a pause in it (EBU Tech 3342: the relative gate of the range)
 SILENT_LUFS = -62.0  # below is what `silence` knows: noise whose peaks are at -57 dBFS, in two channels
 MOST_DB = 32.0  # more is sound after silence, or silence
@@ -19,7 +19,9 @@ EDGE_LU = 3.0  # between the two blocks before and after: else bands are not loo
 LOUDEST = 0.4  # of a jump is in the loudest blocks: else the same
 NEAR = 3  # blocks within which the steepest edge is the jump
 SOUND_LUFS = -55.0  # quieter than this on both sides is background
-BACK = 0.5  # of a jump is gone: the level is back
+BACK = 0.5  # of a jump is gone: the level is back; told from …
+BACK_LU = 10.0  # … what is at most so far below the softer of both levels (BS.1770: the relative gate), …
+BACK_LEAST = 8  # … of so many blocks; with fewer for AHEAD_MOST blocks it is over: a silence
 LOOK_EVERY = 4  # blocks, whether it is
 
 
@@ -54,7 +56,8 @@ class LevelJumps:
         self._jump_lu = 0.0
         self._from_s = 0.0
         self._due_lu = 0.0
-        self._looked = 0
+        self._looked = self._mute = 0
+        self._gate_lufs = 0.0  # below, while there is a jump, is a pause
         self._start_s: float | None = None  # when the jump that was found begins
         self._end_s: float | None = None  # when the level is back, once that is known
         self._normal: F32 | None = None  # before the jump
@@ -117,17 +120,19 @@ class LevelJumps:
             return True
         before = sounding(self._past, max(loud - PAUSE_LU, SILENT_LUFS))[-COMPARED:]
         after = [r for r in self._coming if r.lufs >= after_gate][1:]
-        if len(before) < BEFORE_LEAST or len(after) < 2:
+        silent = sum(level < SILENT_LUFS for level in self._past_lufs)
+        if len(before) < min(SOUND_LEAST + silent, COMPARED) or len(after) < 2:
             return True
         edge = _edge(before[-2], before[-1], after[0], after[1])
         if edge * (louder - loud) < 0.0 or abs(edge) < EDGE_LU:
             return True
-        if len(after) < AHEAD_LEAST:
+        if len(after) < SOUND_LEAST:
             return len(self._coming) > AHEAD_MOST
         normal = decibels([r.bands for r in before])
         height = gain_step(normal, decibels([r.bands for r in after]))
         if self._least_lu <= abs(height) <= MOST_DB:
-            self._due_lu, self._normal = height, normal
+            self._due_lu, self._normal, self._mute = height, normal, 0
+            self._gate_lufs = max(r.lufs for r in before) + min(height, 0.0) - BACK_LU
             self._start_s = _steepest([*before[-2:], row, *after], height)
             return self._begin(row)
         return True
@@ -139,7 +144,12 @@ class LevelJumps:
         self._looked = (self._looked + 1) % LOOK_EVERY
         if self._looked:
             return
-        ahead = list(self._coming)[1:]
+        ahead = sounding(self._coming, self._gate_lufs)
+        if len(ahead) < BACK_LEAST:
+            self._mute += LOOK_EVERY
+            self._end_s = row.at_s if self._mute > AHEAD_MOST else None
+            return
+        self._mute = 0
         coming = decibels([r.bands for r in ahead])
         if self._normal is None or difference(self._normal, coming) / self._jump_lu > BACK:
             return
@@ -154,8 +164,11 @@ def sounding(rows: Iterable[Row], gate_lufs: float) -> list[Row]:
 
 def _steepest(rows: Sequence[Row], height: float) -> float:
     """Where the jump is, from the third on."""
-    edges = [_edge(*rows[n : n + 2], *rows[n + 3 : n + 5]) / height for n in range(min(NEAR + 1, len(rows) - 4))]
-    return rows[2 + edges.index(max(edges))].at_s
+    edges = [_edge(*rows[n : n + 2], *rows[n + 3 : n + 5]) / height for n in range(NEAR + 1)]
+    n = edges.index(max(edges))
+    sides = [*rows[n : n + 2], *rows[n + 3 : n + 5]]
+    before = (rows[n + 2].lufs - sum(row.lufs for row in sides) / 4.0) * height < 0.0
+    return rows[n + 2 + before].at_s
 
 
 def _edge(first: Row, second: Row, third: Row, fourth: Row) -> float:
