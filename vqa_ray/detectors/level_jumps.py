@@ -9,7 +9,7 @@ from vqa_ray.detectors.gain_steps import F32, decibels, difference, gain_step, r
 BEFORE = 30  # blocks that are the recent past, of which …
 COMPARED = 20  # … the last that sound are compared; …
 BEFORE_LEAST = 20  # … with fewer nothing is: a pause would be all that there was, …
-SOUND_LEAST = 10  # … nor with fewer that sound, before and after, and one more for each that is silent
+SOUND_LEAST = 10  # … nor with fewer that sound, before and after, and one more for every two that are silent
 AHEAD = 12  # blocks after the one that is judged, and, where a jump may be …
 AHEAD_MOST = 24  # … and fewer of them sound, up to so many
 PAUSE_LU = 20.0  # below the loudest of a stretch is a pause in it (EBU Tech 3342: the relative gate of the range)
@@ -121,7 +121,7 @@ class LevelJumps:
         before = sounding(self._past, max(loud - PAUSE_LU, SILENT_LUFS))[-COMPARED:]
         after = [r for r in self._coming if r.lufs >= after_gate][1:]
         silent = sum(level < SILENT_LUFS for level in self._past_lufs)
-        if len(before) < min(SOUND_LEAST + silent, COMPARED) or len(after) < 2:
+        if len(before) < min(SOUND_LEAST + silent // 2, COMPARED) or len(after) < 2:
             return True
         edge = _edge(before[-2], before[-1], after[0], after[1])
         if edge * (louder - loud) < 0.0 or abs(edge) < EDGE_LU:

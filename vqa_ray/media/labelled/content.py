@@ -9,11 +9,12 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
-from vqa_ray.media.labelled.natural import SLOT_S
+from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
-from vqa_ray.media.labelled.sounds import late, loudest
+from vqa_ray.media.labelled.sounds import late, level_db, loudest
 from vqa_ray.media.labelled.starved import until_seen
+from vqa_ray.media.synthetic.speech import RATE_HZ
 
 HIGH_RATE = (3.0, 8.0)  # Mb/s: what the last encoder adds must not be what is looked for
 COARSE = (  # form, finest and coarsest quantizer, and the one from which on it is critical
@@ -238,19 +239,23 @@ def clipping(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def loudness(shoot: Shoot, events: int) -> LabelledFile:
-    """12 to 20 dB up or down, for 3 s and more."""
+    """12 to 20 dB up or down, for 3 s and more; always up where less would be silence, which is another class.
 
-    def drawn(first: int, last: int) -> Sequence[Defect]:
-        up = shoot.rng.random() < 0.5
-        level = float(shoot.rng.uniform(12, 20)) * (1 if up else -1)
-        sub = "jump_up" if up else "jump_down"
-        return (
-            Defect(kind="loudness", sub=sub, first=first, last=last, severity="major", level=level, stream="audio"),
-        )
-
+    A clip begins again far from where the level jumps: from its end to its beginning the level jumps by itself.
+    """
     lengths = _lengths(shoot, events, (3.0, 3.5), (3.5, 4.5), (4.5, 5.5))
     spans, count = placed(shoot.rng, lengths, shoot.fps, **LOUDNESS_S)
-    return shoot.film([defect for span in spans for defect in drawn(*span)], count, shoot.coding())
+    shoot.begin_far_from([seconds_of(n, shoot.fps) for span in spans for n in span])
+    sound = shoot.sound(count)
+
+    def drawn(first: int, last: int) -> Defect:
+        level = float(shoot.rng.uniform(12, 20)) * (1 if shoot.rng.random() < 0.5 else -1)
+        span = sound[:, slice(*(round(n / shoot.fps * RATE_HZ) for n in (first, last)))]
+        level = abs(level) if level_db(span) + level < SILENT_DBFS else level
+        sub = "jump_up" if level > 0 else "jump_down"
+        return Defect(kind="loudness", sub=sub, first=first, last=last, severity="major", level=level, stream="audio")
+
+    return shoot.film([drawn(*span) for span in spans], count, shoot.coding(), sound)
 
 
 def av_sync(shoot: Shoot, events: int) -> LabelledFile:

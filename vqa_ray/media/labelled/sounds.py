@@ -67,6 +67,11 @@ def loudest(sound: F32, frames: range, length: int, fps: Fraction) -> int:
     return max(frames, key=power)
 
 
+def level_db(sound: F32) -> float:
+    """Root mean square of the louder channel, dBFS."""
+    return float(10.0 * np.log10(np.square(sound).mean(axis=1).max(initial=1e-12)))
+
+
 def late(sound: F32, offset_s: float, from_s: float = 0.0) -> F32:
     """The sound that is late (+) or early (-) from a moment on; what is missing at an end is held from that end."""
     shift, first = round(offset_s * RATE_HZ), round(from_s * RATE_HZ)
