@@ -18,8 +18,7 @@ F32 = NDArray[np.float32]
 
 LOW = 0.02  # of the level of late (-34 dB): below this may be a hole
 FAR = 0.022  # … (-33 dB): a hole with an edge below this is in a pause
-NEAR = 0.1  # … (-20 dB): the mean of both edges is at this …
-NEAR_IF_DEAD = 0.05  # … or this (-26 dB): a room that is heard, at 39 dB SPL with speech at 65, suddenly is not
+NEAR = 0.1  # … (-20 dB): the mean of both edges is at this
 FAINT = 0.003  # of full scale (-50 dBFS): no edge is below this, whatever the level of late
 EDGE_MS = 10  # stretch on both sides that tells the level of the edges
 STEEP_MS = 5  # within it the level must be back
@@ -55,15 +54,13 @@ def hole(envelope: F32, first: int, last: int, recent: float) -> Hole | None:
     if not before.size or not after.size:
         return None
     low, high = sorted((float(before.max()), float(after.max())))
-    if low < max(FAINT, FAR * recent):
+    if low < max(FAINT, FAR * recent) or low * high < (NEAR * recent) ** 2:
         return None
     inside = envelope[first + BLUR_MS : last - BLUR_MS]
     if not inside.size:
         return None
     middling = float(np.median(inside))
     dead = middling <= DEAD
-    if low * high < ((NEAR_IF_DEAD if dead else NEAR) * recent) ** 2:
-        return None
     if dead:
         inside = envelope[first + BLUR_IF_DEAD_MS : last - BLUR_IF_DEAD_MS]
     floor = float(inside.max(initial=0.0))

@@ -12,7 +12,7 @@ from vqa_ray.media.labelled.looped import loop
 from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
-from vqa_ray.media.labelled.sounds import late, level_db, loudest
+from vqa_ray.media.labelled.sounds import best_heard, late, level_db
 from vqa_ray.media.labelled.starved import until_seen
 from vqa_ray.media.synthetic.speech import RATE_HZ
 
@@ -188,7 +188,7 @@ def silence(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
-    """40 to 290 ms of nothing, where there is something to be heard.
+    """40 to 290 ms of nothing, where sound breaks off and comes back: in a pause nobody hears a hole.
 
     Fewer than `events` are labelled where a hole adjoins a silence of the clip's own: that is only longer by it.
     """
@@ -200,7 +200,7 @@ def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
     defects = []
     for first, last in spans:
         length = last - first
-        at = loudest(sound, range(first - round(0.4 * fps), first + round(0.4 * fps)), length, fps)
+        at = best_heard(sound, range(first - round(0.4 * fps), first + round(0.4 * fps)), length, fps)
         severity = severity_of(seconds_of(length, fps), 0.09, 1.0)
         defects.append(
             Defect(
