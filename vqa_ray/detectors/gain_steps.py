@@ -67,7 +67,9 @@ def gain_step(before: F32, after: F32) -> float:
     if near < NEAR:
         return 0.0
     quiet = float(np.median(_quantile(after, LOW) - _quantile(before, LOW))) / height
-    loud = float(np.median(after.max(axis=0) - before.max(axis=0))) / height
+    few = min(len(before), len(after))  # the maximum of more is larger
+    peaks = (before[:few].max(axis=0) + before[-few:].max(axis=0)) / 2.0
+    loud = float(np.median(after.max(axis=0) - peaks)) / height
     odd = (
         float(rises.std()) / abs(height) / BANDS_ODD
         + abs(quiet - 1.0) / QUIET_ODD

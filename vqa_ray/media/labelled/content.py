@@ -239,13 +239,9 @@ def clipping(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def loudness(shoot: Shoot, events: int) -> LabelledFile:
-    """12 to 20 dB up or down, for 3 s and more; always up where less would be silence, which is another class.
-
-    A clip begins again far from where the level jumps: from its end to its beginning the level jumps by itself.
-    """
+    """12 to 20 dB up or down, for 3 s and more; always up where less would be silence, which is another class."""
     lengths = _lengths(shoot, events, (3.0, 3.5), (3.5, 4.5), (4.5, 5.5))
     spans, count = placed(shoot.rng, lengths, shoot.fps, **LOUDNESS_S)
-    shoot.begin_far_from([seconds_of(n, shoot.fps) for span in spans for n in span])
     sound = shoot.sound(count)
 
     def drawn(first: int, last: int) -> Defect:

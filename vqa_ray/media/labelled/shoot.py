@@ -27,7 +27,6 @@ CODINGS = (
 )
 CODING_SHARES = (0.26, 0.2, 0.12, 0.12, 0.16, 0.08, 0.06)
 LONGEST_START_S = 3600.0
-STARTS = 200  # tried of a clip
 
 
 class Shoot:
@@ -38,14 +37,6 @@ class Shoot:
         self.fps = material.fps
         self.start_s = float(rng.uniform(0.0, min(material.length_s, LONGEST_START_S)))
         self._watch = Watch(self.fps)
-
-    def begin_far_from(self, moments_s: Sequence[float]) -> None:
-        """Start a clip of one's own where, going on from its end with its beginning, it is far from all of these."""
-        length_s = self.material.length_s
-        if self._own:
-            starts = np.linspace(0.0, min(length_s, LONGEST_START_S), STARTS, endpoint=False)
-            joints_s = -(starts[:, None] + np.asarray(moments_s)) % length_s
-            self.start_s = float(starts[np.minimum(joints_s, length_s - joints_s).min(axis=1).argmax()])
 
     def path(self, suffix: str) -> Path:
         """Where the file goes."""
