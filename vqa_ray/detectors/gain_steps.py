@@ -73,10 +73,7 @@ def gain_step(before: F32, after: F32) -> float:
     loud = float(np.median(after.max(axis=0) - peaks)) / height
     uneven = float(rises.std()) / abs(height)
     odd = (
-        uneven / BANDS_ODD
-        + abs(quiet - 1.0) / QUIET_ODD
-        + abs(loud - 1.0) / PEAK_ODD
-        + abs(math.log(edge)) / EDGE_ODD
+        uneven / BANDS_ODD + abs(quiet - 1.0) / QUIET_ODD + abs(loud - 1.0) / PEAK_ODD + abs(math.log(edge)) / EDGE_ODD
     )
     return height if odd <= ODD and uneven <= BANDS_MOST else 0.0
 
