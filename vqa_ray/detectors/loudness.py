@@ -1,7 +1,8 @@
 """loudness: the programme goes on at another level, or is louder than a limit.
 
 A jump is one of the gain (see `gain_steps`): the same programme louder or quieter, at once and in all bands. What
-music, speech and film do by themselves, a pause or a sudden chorus, is none. It ends when the level is back, or after
+music, speech and film do by themselves, a pause or a sudden chorus, is none; one within a pause begins when sound is
+back. It ends when the level is back, or after
 `forget_s`, when the new level is what is normal. Limits are those of EBU R128 (see `bs1770`), each a part of its own;
 they are off by default since they depend on the country and the channel. Music with great contrasts does jump now and
 then, so the profile for live monitoring leaves this detector out.
@@ -84,7 +85,10 @@ class LoudnessDetector:
         self._form: tuple[int, tuple[str, ...]] | None = None
 
     def read(self, block: AudioBlock) -> Sequence[Reading]:
-        """One reading a block, 1.2 s late: how many LU it is from before a jump. One a limit that is set, at once."""
+        """One reading a block, 1.2 s late, up to 2.4 s where a pause follows a jump: how many LU it is from before.
+
+        One a limit that is set, at once.
+        """
         if block.samples.shape[1] * 2 < block.rate_hz * BLOCK_S:  # too short for a spectrum
             return NOTHING
         form = (block.rate_hz, block.channels)
