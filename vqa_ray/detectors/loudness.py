@@ -2,10 +2,9 @@
 
 A jump is one of the gain (see `gain_steps`): the same programme louder or quieter, at once and in all bands. What
 music, speech and film do by themselves, a pause or a sudden chorus, is none; one within a pause begins when sound is
-back. It ends when the level is back, or after
-`forget_s`, when the new level is what is normal. Limits are those of EBU R128 (see `bs1770`), each a part of its own;
-they are off by default since they depend on the country and the channel. Music with great contrasts does jump now and
-then, so the profile for live monitoring leaves this detector out.
+back. It ends when the level is back, or after `forget_s`, when the new level is what is normal. Limits are those of
+EBU R128 (see `bs1770`), each a part of its own; they are off by default since they depend on the country and the
+channel. Music with great contrasts does jump now and then, so the profile for live monitoring leaves this detector out.
 """
 
 from collections.abc import Iterator, Sequence
