@@ -56,6 +56,25 @@ def test_a_hole_in_the_background_between_two_sentences_is_not_heard() -> None:
     assert incidents(EXACT, blocks(with_hole(samples, 2.4, 2.6))) == []
 
 
+def test_a_dead_hole_between_two_pulses_of_a_low_voice_is_found() -> None:
+    pulses = (np.random.default_rng(0).normal(0, 0.02, (2, 4 * RATE))).astype(np.float32)
+    for at in range(0, 4 * RATE, RATE // 90):  # 11 ms apart, gone after 2 ms
+        pulses[:, at : at + RATE // 500] += 0.4
+    pulses[:, round(2.009 * RATE) : round(2.115 * RATE)] = 0.0
+    ((start, end),) = incidents(EXACT, blocks(pulses))
+    assert (start, end) == (pytest.approx(2.009, abs=0.003), pytest.approx(2.115, abs=0.003))
+
+
+@pytest.mark.parametrize("fall_db_a_ms", [0.7, 1.5])
+def test_a_decay_into_digital_silence_is_no_hole(fall_db_a_ms: float) -> None:
+    samples = speech(4, pauses=False)
+    fade = 10 ** (-np.arange(round(0.15 * RATE)) / RATE * 1000 * fall_db_a_ms / 20)
+    fade[fade < 1e-5] = 0.0
+    samples[:, 2 * RATE : 2 * RATE + fade.size] *= fade.astype(np.float32)
+    samples[:, 2 * RATE + fade.size : round(2.25 * RATE)] = 0.0
+    assert incidents(EXACT, blocks(samples)) == []
+
+
 def test_longer_holes_are_left_to_silence() -> None:
     assert incidents(EXACT, blocks(with_hole(speech(4), 2.0, 2.7))) == []
 

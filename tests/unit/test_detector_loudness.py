@@ -47,6 +47,75 @@ def test_pauses_of_speech_and_beats_of_music_are_no_jumps(seed: int) -> None:
     assert incidents(EXACT, blocks(music(40, seed=seed))) == []
 
 
+def phrases(*parts: tuple[float, float], level: float = 0.05, room: float = 0.0005) -> np.ndarray:
+    """Speech for so many seconds, then its room alone for so many, and so on."""
+    rng = np.random.default_rng(5)
+    spoken = speech(sum(part[0] for part in parts), level=level, pauses=False)
+    made, at = [], 0
+    for speech_s, pause_s in parts:
+        until = at + round(speech_s * RATE)
+        made += [spoken[:, at:until], rng.normal(0, room, (2, round(pause_s * RATE)))]
+        at = until
+    return np.concatenate(made, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("gain_db", [-15, 15])
+def test_a_jump_is_found_in_speech_that_pauses_right_after_it(gain_db: float) -> None:
+    samples = turned(phrases((3.0, 0.0), (0.5, 0.8), (1.5, 0.4), (2.0, 0.4), (3.0, 0.0)), 3.0, 8.6, gain_db)
+    ((start, end),) = incidents(EXACT, blocks(samples))
+    assert start == pytest.approx(3.0, abs=0.35)
+    assert end == pytest.approx(8.6, abs=0.6)
+
+
+@pytest.mark.parametrize("gain_db", [-15, 15])
+def test_a_jump_in_a_pause_begins_when_sound_is_back(gain_db: float) -> None:
+    samples = turned(phrases((3.0, 0.8), (1.5, 0.4), (3.0, 0.0), (3.0, 0.0)), 3.4, 8.7, gain_db)
+    ((start, _),) = incidents(EXACT, blocks(samples))
+    assert start == pytest.approx(3.8, abs=0.25)
+
+
+def test_a_pause_does_not_end_a_jump() -> None:
+    samples = turned(phrases((3.0, 0.0), (1.5, 1.2), (2.0, 1.2), (2.0, 0.0), (3.0, 0.0)), 3.0, 10.9, 15)
+    ((start, end),) = incidents(EXACT, blocks(samples))
+    assert (start, end) == (pytest.approx(3.0, abs=0.35), pytest.approx(10.9, abs=0.6))
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.0003])
+@pytest.mark.parametrize("length_s", [0.5, 1.0, 3.0])
+def test_silence_between_speech_and_its_room_is_no_jump(floor: float, length_s: float) -> None:
+    samples = phrases((3.0, 0.6), (1.2, 1.1), (3.0, 1.0), (3.0, 0.5))
+    start, count = round(3.9 * RATE), round(length_s * RATE)
+    samples[:, start : start + count] = np.random.default_rng(2).normal(0, 1, (2, count)) * floor
+    assert incidents(EXACT, blocks(samples)) == []
+
+
+def test_the_silence_of_a_pause_that_became_softer_does_not_hide_the_jump() -> None:
+    assert "silence" not in LoudnessSpec.hidden_by
+
+
+def test_programmes_that_fade_into_each_other_are_no_jump() -> None:
+    first, second = speech(12, level=0.02, pauses=False), music(12, level=0.1)
+    over = np.interp(np.arange(first.shape[1]) / RATE, [5, 6], [0, 1]).astype(np.float32)
+    assert incidents(EXACT, blocks(first * (1 - over) + second * over)) == []
+
+
+@pytest.mark.parametrize("level", [0.03, 0.1])
+def test_applause_and_an_explosion_after_speech_are_no_jump(level: float) -> None:
+    rng = np.random.default_rng(4)
+    samples = speech(12, level=0.03)
+    noise = rng.normal(0, level, (2, 5 * RATE)) * np.exp(-np.arange(5 * RATE) / RATE / 2.0)
+    samples[:, 5 * RATE : 10 * RATE] += noise.astype(np.float32)
+    assert incidents(EXACT, blocks(samples)) == []
+
+
+def test_a_jump_is_told_at_most_as_late_as_before_where_there_is_no_pause() -> None:
+    detector, first = LoudnessSpec().build(), 0.0
+    for block in blocks(turned(music(10, level=0.05), 4.0, 7.5, 15)):
+        if not first and any(reading.bad for reading in detector.read(block)):
+            first = block.until_s
+    assert first == pytest.approx(5.3, abs=0.15)
+
+
 def test_other_sound_that_sets_in_is_no_jump() -> None:
     samples = np.concatenate([speech(5, level=0.01), music(5, level=0.3)], axis=1)
     assert incidents(EXACT, blocks(samples)) == []

@@ -28,7 +28,8 @@ BANDS_ODD = 0.18  # standard deviation over the bands, as a share of the step
 QUIET_ODD = 0.21  # how much more or less the quiet moments move, as a share
 PEAK_ODD = 0.11  # … and the loudest
 EDGE_ODD = 0.57  # … and the blocks beside the step, as a logarithm
-ODD = 6.0  # at most, of a jump of the gain
+ODD = 6.0  # at most, of a jump of the gain, …
+BANDS_MOST = 0.6  # … and this of the bands alone: 99 % of generated jumps are below, white noise over speech is not
 
 
 @functools.lru_cache(maxsize=64)
@@ -67,14 +68,14 @@ def gain_step(before: F32, after: F32) -> float:
     if near < NEAR:
         return 0.0
     quiet = float(np.median(_quantile(after, LOW) - _quantile(before, LOW))) / height
-    loud = float(np.median(after.max(axis=0) - before.max(axis=0))) / height
+    few = min(len(before), len(after))  # the maximum of more is larger
+    peaks = (before[:few].max(axis=0) + before[-few:].max(axis=0)) / 2.0
+    loud = float(np.median(after.max(axis=0) - peaks)) / height
+    uneven = float(rises.std()) / abs(height)
     odd = (
-        float(rises.std()) / abs(height) / BANDS_ODD
-        + abs(quiet - 1.0) / QUIET_ODD
-        + abs(loud - 1.0) / PEAK_ODD
-        + abs(math.log(edge)) / EDGE_ODD
+        uneven / BANDS_ODD + abs(quiet - 1.0) / QUIET_ODD + abs(loud - 1.0) / PEAK_ODD + abs(math.log(edge)) / EDGE_ODD
     )
-    return height if odd <= ODD else 0.0
+    return height if odd <= ODD and uneven <= BANDS_MOST else 0.0
 
 
 def return_at(levels: F32, normal: F32, height: float) -> int:

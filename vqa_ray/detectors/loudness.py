@@ -1,10 +1,10 @@
 """loudness: the programme goes on at another level, or is louder than a limit.
 
 A jump is one of the gain (see `gain_steps`): the same programme louder or quieter, at once and in all bands. What
-music, speech and film do by themselves, a pause or a sudden chorus, is none. It ends when the level is back, or after
-`forget_s`, when the new level is what is normal. Limits are those of EBU R128 (see `bs1770`), each a part of its own;
-they are off by default since they depend on the country and the channel. Music with great contrasts does jump now and
-then, so the profile for live monitoring leaves this detector out.
+music, speech and film do by themselves, a pause or a sudden chorus, is none; one within a pause begins when sound is
+back. It ends when the level is back, or after `forget_s`, when the new level is what is normal. Limits are those of
+EBU R128 (see `bs1770`), each a part of its own; they are off by default since they depend on the country and the
+channel. Music with great contrasts does jump now and then, so the profile for live monitoring leaves this detector out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class LoudnessSpec(DetectorSpec, frozen=True, kw_only=True):
     id: ClassVar[str] = "loudness"
     inputs: ClassVar[tuple[Input, ...]] = (Input.AUDIO,)
     unit: ClassVar[str] = "LU"
-    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss", "silence")
+    hidden_by: ClassVar[tuple[str, ...]] = ("signal_loss",)
     adapts: ClassVar[str] = (
         f"a jump is measured against the {BEFORE * BLOCK_S:g} s before it, and is over when forget_s has passed: the "
         "new level is normal then; jump_lu is the least. Limits of EBU R128 do not adapt"
@@ -84,7 +84,10 @@ class LoudnessDetector:
         self._form: tuple[int, tuple[str, ...]] | None = None
 
     def read(self, block: AudioBlock) -> Sequence[Reading]:
-        """One reading a block, 1.2 s late: how many LU it is from before a jump. One a limit that is set, at once."""
+        """One reading a block, 1.2 s late, up to 2.4 s where a pause follows a jump: how many LU it is from before.
+
+        One a limit that is set, at once.
+        """
         if block.samples.shape[1] * 2 < block.rate_hz * BLOCK_S:  # too short for a spectrum
             return NOTHING
         form = (block.rate_hz, block.channels)
@@ -93,9 +96,7 @@ class LoudnessDetector:
         self._form, self._until_s = form, block.until_s
         power = k_power(block.powers, *form)
         row = Row(block.at_s, block.until_s, lufs(power), band_powers(block.powers, block.rate_hz))
-        judged = self._jumps.add(row)
-        if judged is not None:
-            told = (*told, _reading(judged))
+        told = (*told, *map(_reading, self._jumps.add(row)))
         return (*told, *self._limited(block, power)) if self._limits else told
 
     def finish(self) -> Sequence[Reading]:

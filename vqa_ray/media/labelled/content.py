@@ -9,10 +9,12 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
+from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
-from vqa_ray.media.labelled.sounds import late, loudest
+from vqa_ray.media.labelled.sounds import best_heard, late, level_db
 from vqa_ray.media.labelled.starved import until_seen
+from vqa_ray.media.synthetic.speech import RATE_HZ
 
 HIGH_RATE = (3.0, 8.0)  # Mb/s: what the last encoder adds must not be what is looked for
 COARSE = (  # form, finest and coarsest quantizer, and the one from which on it is critical
@@ -186,7 +188,10 @@ def silence(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
-    """40 to 290 ms of nothing, where there is something to be heard."""
+    """40 to 290 ms of nothing, where sound breaks off and comes back: in a pause nobody hears a hole.
+
+    Fewer than `events` are labelled where a hole adjoins a silence of the clip's own: that is only longer by it.
+    """
     fps = shoot.fps
     least = max(1, int(np.ceil(0.04 * fps)))
     lengths = [max(least, shoot.frames(*shoot.pick((0.04, 0.09), (0.09, 0.2), (0.2, 0.27)))) for _ in range(events)]
@@ -195,14 +200,27 @@ def audio_dropout(shoot: Shoot, events: int) -> LabelledFile:
     defects = []
     for first, last in spans:
         length = last - first
-        at = loudest(sound, range(first - round(0.4 * fps), first + round(0.4 * fps)), length, fps)
+        at = best_heard(sound, range(first - round(0.4 * fps), first + round(0.4 * fps)), length, fps)
         severity = severity_of(seconds_of(length, fps), 0.09, 1.0)
         defects.append(
             Defect(
                 kind="audio_dropout", sub="zeros", first=at, last=at + length, severity=severity, stream="audio"
             )
         )  # fmt: skip
-    return shoot.film(defects, count, shoot.coding(), sound)
+    return heard(shoot.film(defects, count, shoot.coding(), sound))
+
+
+def heard(file: LabelledFile) -> LabelledFile:
+    """The same with holes in its sound that adjoin a silence of the clip's own counted neither way."""
+    silences = [one for one in file.soft if one.kind == "audio_dropout"]
+
+    def adjoins(label: Label) -> bool:
+        return any(one.start - SLOT_S <= label.end and label.start <= one.end + SLOT_S for one in silences)
+
+    unheard = [one for one in file.labels if one.kind == "audio_dropout" and adjoins(one)]
+    soft = [Soft("audio_dropout", one.start, one.end, why="a silence of the clip's own is longer") for one in unheard]
+    labels = tuple(one for one in file.labels if one not in unheard)
+    return msgspec.structs.replace(file, labels=labels, soft=(*file.soft, *soft))
 
 
 def clipping(shoot: Shoot, events: int) -> LabelledFile:
@@ -221,19 +239,19 @@ def clipping(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def loudness(shoot: Shoot, events: int) -> LabelledFile:
-    """12 to 20 dB up or down, for 3 s and more."""
-
-    def drawn(first: int, last: int) -> Sequence[Defect]:
-        up = shoot.rng.random() < 0.5
-        level = float(shoot.rng.uniform(12, 20)) * (1 if up else -1)
-        sub = "jump_up" if up else "jump_down"
-        return (
-            Defect(kind="loudness", sub=sub, first=first, last=last, severity="major", level=level, stream="audio"),
-        )
-
+    """12 to 20 dB up or down, for 3 s and more; always up where less would be silence, which is another class."""
     lengths = _lengths(shoot, events, (3.0, 3.5), (3.5, 4.5), (4.5, 5.5))
     spans, count = placed(shoot.rng, lengths, shoot.fps, **LOUDNESS_S)
-    return shoot.film([defect for span in spans for defect in drawn(*span)], count, shoot.coding())
+    sound = shoot.sound(count)
+
+    def drawn(first: int, last: int) -> Defect:
+        level = float(shoot.rng.uniform(12, 20)) * (1 if shoot.rng.random() < 0.5 else -1)
+        span = sound[:, slice(*(round(n / shoot.fps * RATE_HZ) for n in (first, last)))]
+        level = abs(level) if level_db(span) + level < SILENT_DBFS else level
+        sub = "jump_up" if level > 0 else "jump_down"
+        return Defect(kind="loudness", sub=sub, first=first, last=last, severity="major", level=level, stream="audio")
+
+    return shoot.film([drawn(*span) for span in spans], count, shoot.coding(), sound)
 
 
 def av_sync(shoot: Shoot, events: int) -> LabelledFile:

@@ -12,8 +12,10 @@ from vqa_ray.core.labels import Soft
 from vqa_ray.media.labelled.material import F32, U8
 from vqa_ray.media.synthetic.speech import RATE_HZ
 
-SLOT = RATE_HZ // 50
-QUIET = 10 ** (-58 / 20)
+SLOT_S = 0.02
+SLOT = round(SLOT_S * RATE_HZ)
+SILENT_DBFS = -58.0  # root mean square
+QUIET = 10 ** (SILENT_DBFS / 20)
 SILENT_S = 0.2
 FULL = 0.98
 FLAT = 3  # samples in a row at the peak

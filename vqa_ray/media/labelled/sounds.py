@@ -9,6 +9,7 @@ from vqa_ray.media.labelled.defect import Defect
 from vqa_ray.media.labelled.material import F32
 from vqa_ray.media.synthetic.speech import RATE_HZ
 
+EDGE = RATE_HZ // 50  # samples beside a hole that tell whether it is heard
 HEADROOM = 0.9  # the largest sample of what was made louder without clipping
 LINE_UP_HZ, LINE_UP = 1000.0, 0.125  # the tone that goes with colour bars: -18 dBFS (EBU R 68)
 
@@ -57,14 +58,23 @@ SPOILED: dict[str, Callable[[F32, slice, Defect, np.random.Generator], None]] = 
 }
 
 
-def loudest(sound: F32, frames: range, length: int, fps: Fraction) -> int:
-    """The first frame, of those given, from which on `length` frames of sound are loudest."""
+def best_heard(sound: F32, frames: range, length: int, fps: Fraction) -> int:
+    """The first frame, of those given, from which on `length` frames of nothing are heard best.
 
-    def power(n: int) -> float:
+    A hole is heard where sound breaks off and comes back, not in a pause: the softer of both edges is loudest.
+    """
+
+    def edge(n: int) -> float:
         first, last = (round(k / fps * RATE_HZ) for k in (n, n + length))
-        return float(np.square(sound[:, first:last]).mean()) if last > first else 0.0
+        sides = sound[:, max(0, first - EDGE) : first], sound[:, last : last + EDGE]
+        return min(float(np.square(side).mean()) if side.size else 0.0 for side in sides)
 
-    return max(frames, key=power)
+    return max(frames, key=edge)
+
+
+def level_db(sound: F32) -> float:
+    """Root mean square of the louder channel, dBFS."""
+    return float(10.0 * np.log10(np.square(sound).mean(axis=1).max(initial=1e-12)))
 
 
 def late(sound: F32, offset_s: float, from_s: float = 0.0) -> F32:
