@@ -158,10 +158,15 @@ def examine(folder: Path, file: LabelledFile, *, ffmpeg: bool, blocks: bool) -> 
 
 
 def in_processes(work: "partial[Examined]", items: Sequence[object]) -> Iterator[Examined]:
-    """One process a core, each started afresh (one that decoded must not be forked); in the order of the items."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context, max_tasks_per_child=TASKS_A_CHILD) as pool:
-        yield from pool.map(work, items)
+    """One process a core, each started afresh (one that decoded must not be forked); in the order of the items.
+
+    A pool a batch, not one whose processes end after so many tasks: in Python from 3.11 on that may stop for ever
+    (python/cpython issue 115634).
+    """
+    context, count = multiprocessing.get_context("spawn"), os.cpu_count() or 1
+    for start in range(0, len(items), TASKS_A_CHILD * count):
+        with ProcessPoolExecutor(count, mp_context=context) as pool:
+            yield from pool.map(work, items[start : start + TASKS_A_CHILD * count])
 
 
 def judged(examined: Iterator[Examined], count: int, console: Console) -> Total:
