@@ -41,6 +41,9 @@ class Splitting:
         if now_s < self._due_s:
             return
         self._due_s = now_s + EVERY_S
+        for of in (self._not_before_s, self._blind_since_s):
+            for stream_id in of.keys() - self._roster.streams.keys():
+                del of[stream_id]  # it is not wanted any more
         for stream_id, split in list(self._roster.splits.items()):
             if (stage := self._next(stream_id, split, now_s)) is not None:
                 await self._begin(stream_id, Split(moved=split.moved, stage=stage))
