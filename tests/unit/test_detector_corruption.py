@@ -38,6 +38,17 @@ def test_a_flagged_key_frame_does_not_clean() -> None:
     assert incidents(EXACT, flagged(film(moving(), keys=[0, 25, 50, 75]), 30, 50)) == [(1.2, 3.0)]
 
 
+def test_a_taint_has_no_holes_where_the_end_of_a_picture_and_the_start_of_the_next_are_rounded() -> None:
+    pictures = flagged(film(moving(), keys=[0, 25, 50, 75]), 30)
+    for one in pictures:
+        one.until_s += 1e-14
+    detector = EXACT.build()
+    readings = [reading for one in pictures for reading in detector.read(one)]
+    tainted = [reading for reading in readings if 1.199 < reading.at_s < 1.999]
+    assert len(tainted) == 20
+    assert all(reading.bad for reading in tainted)
+
+
 def test_flags_before_the_first_clean_key_frame_are_a_late_join() -> None:
     assert incidents(EXACT, flagged(film(moving(), keys=[25]), 0, 3, 10)) == []
 

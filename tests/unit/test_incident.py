@@ -74,6 +74,15 @@ def test_a_short_good_stretch_within_merge_gap_does_not_restart_the_hold():
     assert told(without) == []
 
 
+def test_a_good_stretch_that_is_the_rounding_of_two_times_is_none():
+    bad = [Reading(82.0 + n * FRAME_S, 82.0 + (n + 1) * FRAME_S, 1.0, True) for n in range(10)]
+    good = [Reading(one.until_s, one.until_s + 2e-14, 0.0, False) for one in bad]
+    assert all(one.at_s < one.until_s for one in good)
+    machine = book(rule(raise_after_s=0.2, clear_after_s=0.0))
+    rows = [reading for pair in zip(bad, good, strict=True) for reading in pair]
+    assert [kind.value for kind, _ in machine.step("black", rows)] == ["opened"]
+
+
 def test_at_the_end_of_the_media_an_open_incident_closes_with_the_end_of_the_last_frame():
     machine = book(rule(clear_after_s=1.0))
     machine.step("black", frames("..XX"))

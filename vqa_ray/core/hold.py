@@ -9,7 +9,7 @@ import enum
 
 import msgspec
 
-from vqa_ray.core.reading import Reading, Severity
+from vqa_ray.core.reading import ROUNDING_S, Reading, Severity
 
 RECENT_RUNS = 4
 
@@ -184,7 +184,7 @@ class Hold:
         self.runs = [*self.runs[1 - RECENT_RUNS :], (reading.at_s, reading.until_s)]
 
     def _good(self, reading: Reading) -> list[Edge]:
-        if self.phase is Phase.QUIET:
+        if self.phase is Phase.QUIET or reading.at_s < reading.until_s < reading.at_s + ROUNDING_S:
             return []
         edges: list[Edge] = []
         if self.good_since_s is None:
@@ -206,8 +206,7 @@ class Hold:
         return self.good_since_s is not None and at_s - self.good_since_s > self.rule.merge_gap_s
 
     def _open_if_due(self, until_s: float) -> list[Edge]:
-        # A rounding error of PTS arithmetic must not cost a frame: 1 µs is far below any frame's length.
-        if until_s - self.start_s < self.rule.raise_after_s - 1e-6:
+        if until_s - self.start_s < self.rule.raise_after_s - ROUNDING_S:
             return []
         self._move(Phase.OPEN)
         return [Edge.OPENED]

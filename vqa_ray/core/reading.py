@@ -28,6 +28,10 @@ class Severity(enum.StrEnum):
     CRITICAL = "critical"
 
 
+ROUNDING_S = 1e-6
+"""Times computed from PTS differ by less where they are meant to be the same; no frame is as short as that."""
+
+
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What one detector says of one frame, audio block or packet.
 

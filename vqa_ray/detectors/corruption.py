@@ -17,7 +17,7 @@ import cv2
 import msgspec
 
 from vqa_ray.core.picture import Picture, Plane
-from vqa_ray.core.reading import Input, Reading
+from vqa_ray.core.reading import ROUNDING_S, Input, Reading
 from vqa_ray.detectors.base import NOTHING, DetectorSpec, RaiseAfter
 from vqa_ray.detectors.blocks import block_edges, grid_jumps
 from vqa_ray.detectors.cadence import LOOK_S, Cadence
@@ -91,9 +91,9 @@ class CorruptionDetector:
     def _intact(self, until_s: float) -> list[Reading]:
         """What is said of the pictures since the last look; those after `until_s` are in doubt with the next ones."""
         start_s, end_s = self._from_s, min(until_s, self._until_s)
-        if until_s < self._until_s:
+        if self._until_s - until_s > ROUNDING_S:
             self._waiting.append((until_s, self._until_s, self._pixels.excess, False))
-        return [Reading(start_s, end_s, 0.0, False)] if start_s < end_s else []
+        return [Reading(start_s, end_s, 0.0, False)] if end_s - start_s > ROUNDING_S else []
 
     def _watch(self, picture: Picture, tainted: bool) -> Sequence[Reading]:
         pixels = self._pixels
