@@ -428,6 +428,33 @@ def test_without_disposable_frames_what_is_left_out_is_counted(tmp_path):
     assert skipped == approx(100 - shown, abs=3)
 
 
+@pytest.mark.parametrize("tier", [Tier.NO_DISPOSABLE, Tier.KEY])
+def test_no_picture_is_shown_for_as_long_as_nothing_came(tmp_path, tier, monkeypatch):
+    monkeypatch.setattr("vqa_ray.media.connection.AHEAD", 1)
+    path = tmp_path / "a.ts"
+    path.write_bytes(gapped(written(tmp_path, "whole.ts", video=Video(gop=10), seconds=12.0), 4.0, 9.0))
+    connection = opened(path)
+    connection.tier = tier
+    pictures = [item for item in items(connection) if isinstance(item, Picture)]
+    assert pictures[-1].at_s - pictures[0].at_s > 11.0
+    lengths = [picture.until_s - picture.at_s for picture in pictures]
+    assert max(lengths) < 1.0
+    if tier is Tier.KEY:  # each until the next one
+        assert lengths[3:9] == approx([0.4] * 6, abs=1e-3)
+
+
+def gapped(path: Path, start_s: float, end_s: float) -> bytes:
+    """The transport stream without the packets of a part of it."""
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(video=0) if p.dts is not None and p.pos is not None]
+        first_s = float(packets[0].pts * packets[0].time_base)
+        times = [(p.pos, float(p.pts * p.time_base) - first_s) for p in packets if p.is_keyframe]
+    data = path.read_bytes()
+    start = min(pos for pos, at_s in times if at_s >= start_s)
+    end = min(pos for pos, at_s in times if at_s >= end_s)
+    return data[:start] + data[end:]
+
+
 def test_the_ring_holds_the_last_gops_of_both_tracks(tmp_path):
     path = written(tmp_path, "a.ts", video=Video(gop=12), audio=Audio(), seconds=6.0)
     connection = opened(path, ring_s=2.0)

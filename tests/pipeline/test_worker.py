@@ -20,6 +20,7 @@ from vqa_ray.core.window import Coverage
 from vqa_ray.detectors.registry import by_id
 from vqa_ray.errors import StaleEpoch
 from vqa_ray.media.source import SourceOptions
+from vqa_ray.media.synthetic import Fault, FaultKind, Kind, Programme, serve
 from vqa_ray.pipeline.worker import Told, Worker
 
 FPS = 25
@@ -154,6 +155,18 @@ def test_silence_of_the_sender_is_no_signal_until_packets_come_again(worker, tol
     lost = told[1].notice.incident
     assert re.match(r"no packet for \d\.\d s|udp://127.0.0.1:\d+: ", lost.reason)
     assert 0.3 < lost.end_s - lost.start_s < 8
+
+
+def test_a_source_that_was_silent_is_not_taken_for_our_being_late(worker, told, port):
+    programme = Programme(width=160, height=96, key_every_s=0.5)
+    outage = Fault(FaultKind.OUTAGE, 6.0, 3.0)
+    patient = msgspec.structs.replace(profile(signal_loss=0.3), source=SourceOptions(read_timeout_s=10.0))
+    with serve(Kind.UDP, [outage], programme, port=port) as source:  # too short to connect again
+        worker.assign(StreamSpec(id="one", url=source.url), patient, epoch=1)
+        until(lambda: ("closed", "signal_loss") in kinds(told), 20)
+        pictures = worker.reports()[0].frames_analysed
+        until(lambda: worker.reports()[0].frames_analysed > pictures + 50, 6)
+    assert worker.reports()[0].tier == "all"
 
 
 def test_an_incident_goes_on_in_another_worker_with_the_same_id_and_is_not_told_twice(worker, told, clip, port):

@@ -182,11 +182,12 @@ class VideoTrack(Track):
         step_s = 0.0 if self._last_s is None else at_s - self._last_s
         if not 0.0 < step_s < 10.0:
             step_s = self._step_s
+        usual_s = min(step_s, 2.0 * self._step_s)  # nothing is shown for as long as nothing came
         self._halves = min(4, self._halves + 1) if abs(step_s - 2.0 * duration_s) < 0.2 * duration_s else 0
         self._step_s = step_s
         if self._halves > 2:
             return 2.0 * duration_s
-        return max(duration_s, step_s) if duration_s <= 0.0 or self._tier is not Tier.ALL else duration_s
+        return max(duration_s, usual_s) if duration_s <= 0.0 or self._tier is not Tier.ALL else duration_s
 
     def _decode_key(self, packet: "Packet[Any]", key: bool) -> list[Any]:
         """Key frames alone, each at once: a decoder that waits for the next to reorder would be a GOP late."""

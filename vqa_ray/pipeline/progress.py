@@ -16,7 +16,7 @@ class Progress:
         self.last_arrival_s = now_s
         self.until_s: float | None = None  # timeline
         self.began_s: float | None = None  # of this connection: its first media,
-        self.reached_s: float | None = None  # and the latest
+        self.reached_s: float | None = None  # and the latest: its start, since its end may be a guess
         self.burst_s = 0.0
         self.reconnects = 0
         self.faults = 0
@@ -26,7 +26,7 @@ class Progress:
         self.calling_since_s: float | None = now_s
         self._segmented = False
         self._bursts = 0
-        self._tick_s = now_s
+        self._tick_s = self._silent_until_s = now_s
         self._cpu_s = 0.0
         self._cpu_share = 0.0
         self._frames_at_tick = 0
@@ -50,7 +50,10 @@ class Progress:
         """A packet arrived."""
         gap_s = now_s - self.last_arrival_s
         self.last_arrival_s = now_s
-        if self._segmented and gap_s > 0.2:
+        if not self._segmented:
+            if gap_s > self.TICK_S:
+                self._silent_until_s = now_s
+        elif gap_s > 0.2:
             self._bursts += 1
             if self._bursts > 2:
                 self.burst_s = max(gap_s, 0.8 * self.burst_s)
@@ -71,12 +74,12 @@ class Progress:
             self.began_s = at_s
         if self.until_s is None or until_s > self.until_s:
             self.until_s = until_s
-        if self.reached_s is None or until_s > self.reached_s:
-            self.reached_s = until_s
+        if self.reached_s is None or at_s > self.reached_s:
+            self.reached_s = at_s
 
     def due(self, now_s: float) -> bool:
-        """Whether `tick` is to be called."""
-        return now_s - self._tick_s >= self.TICK_S
+        """Whether `tick` is to be called; not just after a silence, when the decoder shows what came before it."""
+        return now_s - max(self._tick_s, self._silent_until_s) >= self.TICK_S
 
     def tick(self, now_s: float, cpu_s: float) -> None:
         """cpu_s: what the thread has used so far."""

@@ -336,7 +336,8 @@ class StreamRun:
                 if self._trail is not None and not self._trail.over and any(map(_is_media, items)):
                     self._trail.first_frame()
                 self._take(items if self._until_s is None else self._new(items))
-                if self._live and items and progress.due(now_s):
+                # how late we are is told by fresh media only: where none came, it was the source that was late
+                if self._live and items and progress.due(now_s) and any(map(_is_media, items)):
                     self._adapt(connection, now_s)
             items.clear()  # the decoder may use the buffer of the picture again
 
@@ -387,10 +388,9 @@ class StreamRun:
         skipped = connection.take_skipped()
         if skipped:
             self.analysis.coverage.count(self._progress.until_s or 0.0, skipped, 0)
-        reached_s = self._progress.reached_s
-        if reached_s is None:
+        if self._progress.reached_s is None:
             return
-        behind_s = self._now_s() - reached_s
+        behind_s = self._now_s() - self._progress.reached_s
         tier = self._ladder.step(behind_s, now_s, slack_s=self._progress.burst_s)
         if tier is not connection.tier:
             log.warning("stream %s: %.1f s behind, now decodes: %s", self.stream.id, self._ladder.lag_s, tier.value)
