@@ -10,7 +10,8 @@ from vqa_ray.detectors.motion import Before, largest
 
 STOP_RATIO = 8.0  # a stop is sudden when the change that adds up drops to an eighth,
 STEP_RATIO = 3.0  # and that between frames to a third
-EXACT = 2.0  # grey levels; what a codec refines after a clean freeze stays below
+EXACT = 2.0  # grey levels; what a codec refines after a clean freeze stays below, or
+EXACT_RATIO = 32.0  # where things moved by so much more before it, up to twice as much
 REPEATS = 3  # frames that must repeat the held one, at any frame rate
 POP = 4.0  # grey levels; a key frame may differ by this, or twice what others may
 
@@ -82,7 +83,8 @@ class Still:
             self._key = thumb
         self._repeats += 1
         self._waiting.append((picture.at_s, picture.until_s, change))
-        exact = bool(self.before and self.before.change) and self._worst <= EXACT
+        moved = self.before.change if self.before is not None else 0.0
+        exact = moved > 0.0 and self._worst <= min(2 * EXACT, max(EXACT, moved / EXACT_RATIO))
         needed_s = self._limits.exact_s if exact else self._limits.sure_s
         lasted_s = picture.until_s - self._start_s
         self._frozen = self._frozen or (self._repeats >= REPEATS and lasted_s >= needed_s - 1e-6)

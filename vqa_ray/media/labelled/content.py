@@ -9,7 +9,7 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
-from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S
+from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S, stands_still
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
 from vqa_ray.media.labelled.sounds import best_heard, late, level_db
@@ -87,7 +87,10 @@ def black(shoot: Shoot, events: int) -> LabelledFile:
 
 
 def freeze(shoot: Shoot, events: int) -> LabelledFile:
-    """Held before encoding at 0.3 to 6 Mb/s, exactly or under noise; or held after encoding, and encoded again well."""
+    """Held before encoding at 0.3 to 6 Mb/s, exactly or under noise; or held after encoding, and encoded again well.
+
+    Fewer than `events` are labelled where the clip stands still itself: those count neither way.
+    """
     lengths = _lengths(shoot, events, (0.7, 1.2), (1.2, 3.0), (3.0, 5.0))
     spans, count = placed(shoot.rng, lengths, shoot.fps)
     after = shoot.rng.random() < 0.3
@@ -104,8 +107,18 @@ def freeze(shoot: Shoot, events: int) -> LabelledFile:
         )
         for first, last in spans
     ]
-    if not after:
-        return shoot.film(defects, count, shoot.coding(megabits=(0.3, 6.0)))
+    still = [one.label(shoot.fps) for one in defects if stands_still(shoot.stretch(one.first, one.last))]
+    made = (
+        _frozen_after_coding(shoot, defects, count)
+        if after
+        else shoot.film(defects, count, shoot.coding(megabits=(0.3, 6.0)))
+    )
+    labels = tuple(one for one in made.labels if one not in still)
+    soft = [Soft("freeze", one.start, one.end, why="so in the clip itself") for one in still]
+    return msgspec.structs.replace(made, labels=labels, soft=(*made.soft, *soft))
+
+
+def _frozen_after_coding(shoot: Shoot, defects: Sequence[Defect], count: int) -> LabelledFile:
     before = shoot.coding(megabits=(0.3, 6.0), codec=shoot.pick("libx264", "mpeg2video"))
     coded = recoded(shoot.pictures(count), shoot.fps, before)
     coding = shoot.coding(megabits=HIGH_RATE)
@@ -171,7 +184,7 @@ def blockiness(shoot: Shoot, events: int) -> LabelledFile:
     lengths = _lengths(shoot, events, (1.5, 2.0), (2.0, 3.0), (3.0, 4.0))
     spans, count = placed(shoot.rng, lengths, shoot.fps, lead_s=(2.0, 3.0), gap_s=(2.0, 3.0))
     wanted = [drawn(*span) for span in spans]
-    seen = [until_seen(shoot.stretch(one.first, one.last), one, shoot.fps) for one in wanted]
+    seen = [until_seen(list(shoot.stretch(one.first, one.last)), one, shoot.fps) for one in wanted]
     made = shoot.film(
         [best or one for best, one in zip(seen, wanted, strict=True)], count, shoot.coding(megabits=HIGH_RATE)
     )

@@ -3,8 +3,10 @@
 Looked for in the samples and pixels themselves, not with the detectors that are to be judged.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ FLAT = 3  # samples in a row at the peak
 DARK_Y, DARK_SHARE = 40, 0.97
 SAME = 0.5  # mean absolute difference of every fourth pixel, grey levels
 STILL_S, BLACK_S = 0.4, 0.08
+PATCHES = (20, 18)  # of a picture, across and down
+STIRS = 5.0  # grey levels; the patches of a frozen picture change by up to 4.7 while its coder refines it (measured)
 
 
 def natural_sound(samples: F32) -> list[Soft]:
@@ -38,6 +42,19 @@ def natural_sound(samples: F32) -> list[Soft]:
     if any(runs(channel, FLAT) for channel in full):
         found.append(Soft("clipping", 0.0, samples.shape[1] / RATE_HZ, why="the clip's own flat tops"))
     return found
+
+
+def stands_still(pictures: Iterable[U8]) -> bool:
+    """Whether these might as well be the first of them, held: no patch ever differs by more than a coder makes it."""
+    held: NDArray[np.float32] | None = None
+    for picture in pictures:
+        luma = picture[: picture.shape[0] * 2 // 3].astype(np.float32)
+        patches = cv2.resize(luma, PATCHES, interpolation=cv2.INTER_AREA)
+        if held is None:
+            held = patches
+        elif cv2.norm(patches, held, cv2.NORM_INF) > STIRS:
+            return False
+    return True
 
 
 class Watch:

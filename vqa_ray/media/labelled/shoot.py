@@ -80,9 +80,9 @@ class Shoot:
                 self._watch.see(picture)
             yield picture
 
-    def stretch(self, first: int, last: int) -> list[U8]:
+    def stretch(self, first: int, last: int) -> Iterator[U8]:
         """The clean pictures from one frame to before another, to be looked at before they are taken."""
-        return list(islice(self.material.pictures(self.start_s + float(first / self.fps)), last - first))
+        return islice(self.material.pictures(self.start_s + float(first / self.fps)), last - first)
 
     def film(self, defects: Sequence[Defect], count: int, coding: Coding, sound: F32 | None = None) -> LabelledFile:
         """Encode `count` frames with the defects in them."""
