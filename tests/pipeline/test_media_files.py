@@ -30,6 +30,7 @@ from vqa_ray.core.reading import Continuity, Indicator, PacketInfo, TransportFau
 from vqa_ray.core.timeline import Timeline
 from vqa_ray.errors import ConfigError, NotMedia, SourceUnavailable
 from vqa_ray.media.source import Connection, EndOfMedia, SourceOptions, open_source, probe
+from vqa_ray.media.synthetic.transport import starts_key_frame
 
 approx = pytest.approx
 
@@ -341,6 +342,36 @@ def test_lost_transport_packets_are_told_at_their_time_and_the_rest_is_clean(tmp
     assert clean[-1].until_s == approx(4.0, abs=0.1)
     assert any(picture.corrupt for picture in found[Picture])
     assert not any(picture.corrupt for picture in found[Picture] if picture.at_s < 1.7)
+
+
+def test_counters_that_begin_anew_in_each_segment_are_no_fault_and_lost_packets_in_one_are(tmp_path):
+    packets = packets_of(transport(video=Video(gop=25, luma=grainy), audio=Audio(), seconds=8.0))
+    tables = [next(packet for packet in packets if pid_of(packet) == pid) for pid in (0, 4096)]
+    keys = [n for n, packet in enumerate(packets) if starts_key_frame(packet)][::2]
+    whole = [b"".join([*tables, *packets[a:b]]) for a, b in zip(keys, [*keys[1:], len(packets)], strict=True)]
+
+    def playlist(name: str, segments: list[bytes]) -> Path:
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2"]
+        for n, segment in enumerate(segments):
+            (tmp_path / f"{name}{n}.ts").write_bytes(segment)
+            lines += ["#EXTINF:2.0,", f"{name}{n}.ts"]
+        path = tmp_path / f"{name}.m3u8"
+        path.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+        return path
+
+    anew = [with_counters(segment) for segment in whole]
+    found = all_of(playlist("anew", anew))
+    assert len(found[Picture]) == 200
+    assert [fault for fault in found[TransportFault] if fault.errors] == []
+    count = sum(pid_of(packet) == 256 for packet in packets_of(anew[2]))
+    anew[2] = lossy(anew[2], range(count // 4, count // 4 + 3))
+    (fault,) = [fault for fault in all_of(playlist("lossy", anew))[TransportFault] if fault.errors]
+    assert fault.at_s == approx(4.5, abs=0.3)
+
+
+def grainy(n: int, width: int, height: int) -> np.ndarray:
+    grain = np.random.default_rng(n % 4).integers(0, 60, (height, width), dtype=np.uint8)
+    return luma_of(n, width, height) // 2 + grain
 
 
 def test_tables_that_are_missing_or_broken_are_told_at_their_time(tmp_path):

@@ -27,6 +27,7 @@ from vqa_ray.media.info import choose, describe
 from vqa_ray.media.opening import Opened, Opener
 from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.ring import PacketRing
+from vqa_ray.media.seams import Seams
 from vqa_ray.media.tape import Tape
 from vqa_ray.media.tracks import AudioTrack, Track, VideoTrack
 
@@ -76,6 +77,8 @@ class Connection:
         self._container: InputContainer | None = opened.container
         self._tap = opened.tap
         self._dating = FaultDating()
+        self._passed_by = 0  # packets, where there are no bytes to count
+        self._seams: Seams | None = None
         self._video: VideoTrack | None = None
         self._audio: AudioTrack | None = None
         self._packets: Iterator[Packet[Any]] = iter(())
@@ -306,10 +309,19 @@ class Connection:
         if tap is not None:
             passed.packets.append((pos + tap.base, shown_s, shown_s + info.duration_s, at_s))
             return []
-        passed.packets.append((0, shown_s, shown_s + info.duration_s, at_s))
-        if info.corrupt:  # libav marks packets of a transport stream behind a continuity error
-            return dating.date([Break(0, track.pid)], last=True)
-        return dating.date(()) if at_s >= dating.due_s else []
+        self._passed_by += 1
+        passed.packets.append((self._passed_by, shown_s, shown_s + info.duration_s, at_s))
+        marked = Break(self._passed_by, track.pid)  # so libav does behind a continuity error
+        if self._seams is None or self._video is None:
+            if info.corrupt:
+                return dating.date([marked], last=True)
+            return dating.date(()) if at_s >= dating.due_s else []
+        if track is self._video:
+            self._seams.picture(key=info.key)
+        if info.corrupt:
+            self._seams.marked(marked)
+        settled = self._seams.settled()
+        return dating.date(settled) if settled or (at_s >= dating.due_s and not self._seams.open) else []
 
     def _dated(self, tap: Tap, *, last: bool = False) -> list[TransportFault]:
         found = self._dating.date(tap.check.breaks, last=last)
@@ -345,6 +357,7 @@ class Connection:
             self._watch(self._tap)
         self.info.services = tuple(sorted(tracks | self._announced))
         self._checks = self._tap is not None or self.info.format in FLAGGED
+        self._seams = Seams() if self._tap is None and self.info.format == "hls" else None
         for track in (self._video, self._audio):
             if track is not None and self._checks:
                 track.passed = self._dating.track(track.pid)
