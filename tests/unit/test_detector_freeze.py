@@ -26,6 +26,12 @@ def test_a_noisy_freeze_is_found_to_the_frame() -> None:
     assert incidents(EXACT, film(noisy(frozen(30, 90), 2.0))) == [(1.2, 3.6)]
 
 
+def test_a_short_freeze_that_the_coder_refines_is_found_where_things_moved_wildly_before() -> None:
+    lumas = [panned(n, step=40) for n in range(40)] + [panned(39, step=40)] * 17
+    refined = [luma + 3 * (n >= 42) for n, luma in enumerate(lumas)] + [panned(n, step=40) for n in range(60, 80)]
+    assert incidents(EXACT, film([luma.astype(np.uint8) for luma in refined])) == [(39 / 25, 57 / 25)]
+
+
 def test_key_frames_that_pop_do_not_end_a_freeze() -> None:
     lumas = frozen(30, 100)
     for n in range(50, 100):  # from the key frame on another rendering of the same picture
