@@ -9,7 +9,7 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
-from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S, stands_still
+from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S, begins_again, stands_still
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
 from vqa_ray.media.labelled.sounds import best_heard, late, level_db
@@ -38,6 +38,10 @@ def clean(shoot: Shoot, seconds: float, times: int = 1) -> LabelledFile:
         coding = as_transport(coding)
     sound = shoot.sound(count)
     soft = shoot.natural(sound)
+    if times > 1:  # and from its end to its beginning
+        seam, length_s = np.hstack([sound[:, -RATE_HZ:], sound[:, :RATE_HZ]]), float(count / shoot.fps)
+        jumps = begins_again(seam, 1.0, 0.0)
+        soft += [Soft(one.kind, one.start + length_s - 1.0, one.end + length_s - 1.0, why=one.why) for one in jumps]
     pictures = shoot.pictures(count)
     if shoot.rng.random() < 1 / 3:
         pictures = _fading(pictures, int(5 * shoot.fps))

@@ -24,6 +24,7 @@ FLAT = 3  # samples in a row at the peak
 DARK_Y, DARK_SHARE = 40, 0.97
 SAME = 0.5  # mean absolute difference of every fourth pixel, grey levels
 STILL_S, BLACK_S = 0.4, 0.08
+JUMP_DB, JUMP_S = 6.0, 4.0  # less than any jump that is told, and longer than it lasts
 PATCHES = (20, 18)  # of a picture, across and down
 STIRS = 5.0  # grey levels; the patches of a frozen picture change by up to 4.7 while its coder refines it (measured)
 
@@ -42,6 +43,27 @@ def natural_sound(samples: F32) -> list[Soft]:
     if any(runs(channel, FLAT) for channel in full):
         found.append(Soft("clipping", 0.0, samples.shape[1] / RATE_HZ, why="the clip's own flat tops"))
     return found
+
+
+def begins_again(samples: F32, length_s: float, start_s: float) -> list[Soft]:
+    """Where a clip of `length_s`, entered at `start_s`, begins again at quite another level: a jump of its own."""
+    second, seconds = RATE_HZ, samples.shape[1] / RATE_HZ
+    found = []
+    for at_s in map(float, np.arange(length_s - start_s % length_s, seconds, length_s)):
+        at = round(at_s * RATE_HZ)
+        before, after = samples[:, max(0, at - second) : at], samples[:, at : at + second]
+        if min(before.shape[1], after.shape[1]) < second // 2:
+            continue
+        jump_db = abs(_level_db(after) - _level_db(before))
+        if jump_db >= JUMP_DB:
+            found.append(
+                Soft("loudness", at_s - 1.0, at_s + JUMP_S, why=f"the clip begins again, {jump_db:.0f} dB off")
+            )
+    return found
+
+
+def _level_db(samples: F32) -> float:
+    return 10.0 * float(np.log10(np.square(samples, dtype=np.float64).mean() + 1e-12))
 
 
 def stands_still(pictures: Iterable[U8]) -> bool:

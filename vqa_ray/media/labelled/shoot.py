@@ -13,7 +13,7 @@ from vqa_ray.media.labelled import sounds
 from vqa_ray.media.labelled.coding import Coding, encode
 from vqa_ray.media.labelled.defect import Defect
 from vqa_ray.media.labelled.material import F32, U8, USUAL_RATES, Material
-from vqa_ray.media.labelled.natural import Watch, natural_sound
+from vqa_ray.media.labelled.natural import Watch, begins_again, natural_sound
 from vqa_ray.media.labelled.pictures import defective
 
 CODINGS = (
@@ -95,8 +95,10 @@ class Shoot:
         return self.labelled(path, made, count, coding, soft)
 
     def natural(self, samples: F32) -> list[Soft]:
-        """Where the clip's own sound is silent or clipped, so that it counts neither way."""
-        return natural_sound(samples) if self._own else []
+        """Where the clip's own sound is silent, clipped or jumps, so that it counts neither way."""
+        if not self._own:
+            return []
+        return [*natural_sound(samples), *begins_again(samples, self.material.length_s, self.start_s)]
 
     def labelled(
         self, path: Path, labels: Sequence[Label], count: int, coding: Coding, soft: Sequence[Soft] = ()
