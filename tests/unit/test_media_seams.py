@@ -6,13 +6,13 @@ from vqa_ray.media.seams import Seams
 
 def told(story: str) -> list[int]:
     """Positions that are told: K a key frame, p another picture; X and x the same, marked; a sound, marked."""
-    seams, found = Seams(), []
+    seams = Seams()
+    found: list[int] = []
     for position, sign in enumerate(story):
         if sign != "a":
-            seams.picture(key=sign in "KX")
+            found += [one.pos for one in seams.picture(key=sign in "KX")]
         if sign in "Xxa":
             seams.marked(Break(position, 256))
-        found += [one.pos for one in seams.settled()]
     return found
 
 

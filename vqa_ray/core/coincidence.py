@@ -8,6 +8,7 @@ never falls while an incident lasts, since what came and went would be told agai
 from collections.abc import Iterable
 
 from vqa_ray.core.hold import Hold
+from vqa_ray.core.reading import ROUNDING_S
 
 TOGETHER_S = 1.0  # both at once for this long: programmes are joined by less of black and silence
 
@@ -21,4 +22,4 @@ def together(hold: Hold, others: Iterable[Hold]) -> Hold | None:
 def _overlap(one: Hold, other: Hold) -> bool:
     if not other.is_open:
         return False
-    return min(one.bad_until_s, other.bad_until_s) - max(one.start_s, other.start_s) >= TOGETHER_S - 1e-6
+    return min(one.bad_until_s, other.bad_until_s) - max(one.start_s, other.start_s) >= TOGETHER_S - ROUNDING_S

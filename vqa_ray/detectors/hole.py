@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from vqa_ray.core.picture import Picture
-from vqa_ray.core.reading import Continuity, PacketInfo, Reading
+from vqa_ray.core.reading import ROUNDING_S, Continuity, PacketInfo, Reading
 from vqa_ray.detectors.base import NOTHING
 from vqa_ray.detectors.timestamps import REORDER_S, Told
 
@@ -72,7 +72,7 @@ class MediaHole:
 
     def _tell(self, start_s: float, end_s: float) -> Sequence[Reading]:
         self._hole = None
-        if end_s - start_s < self._min_hole_s - 1e-6:
+        if end_s - start_s < self._min_hole_s - ROUNDING_S:
             return NOTHING
         return self._named(self._told.fault(start_s, end_s, end_s - start_s))
 

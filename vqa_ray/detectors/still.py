@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vqa_ray.core.picture import Picture, Plane
-from vqa_ray.core.reading import Reading
+from vqa_ray.core.reading import ROUNDING_S, Reading
 from vqa_ray.detectors.base import NOTHING
 from vqa_ray.detectors.motion import Before, largest
 
@@ -87,7 +87,7 @@ class Still:
         exact = moved > 0.0 and self._worst <= min(2 * EXACT, max(EXACT, moved / EXACT_RATIO))
         needed_s = self._limits.exact_s if exact else self._limits.sure_s
         lasted_s = picture.until_s - self._start_s
-        self._frozen = self._frozen or (self._repeats >= REPEATS and lasted_s >= needed_s - 1e-6)
+        self._frozen = self._frozen or (self._repeats >= REPEATS and lasted_s >= needed_s - ROUNDING_S)
         return self.release() if self._frozen else NOTHING
 
     def release(self) -> Sequence[Reading]:

@@ -311,17 +311,14 @@ class Connection:
             return []
         self._passed_by += 1
         passed.packets.append((self._passed_by, shown_s, shown_s + info.duration_s, at_s))
-        marked = Break(self._passed_by, track.pid)  # so libav does behind a continuity error
-        if self._seams is None or self._video is None:
-            if info.corrupt:
-                return dating.date([marked], last=True)
-            return dating.date(()) if at_s >= dating.due_s else []
-        if track is self._video:
-            self._seams.picture(key=info.key)
-        if info.corrupt:
-            self._seams.marked(marked)
-        settled = self._seams.settled()
-        return dating.date(settled) if settled or (at_s >= dating.due_s and not self._seams.open) else []
+        # libav marks packets of a transport stream behind a continuity error
+        marked, seams = [Break(self._passed_by, track.pid)] if info.corrupt else [], self._seams
+        if seams is not None:
+            found = seams.picture(key=info.key) if track is self._video else []
+            for one in marked:
+                seams.marked(one)
+            return dating.date(found) if found or (at_s >= dating.due_s and not seams.open) else []
+        return dating.date(marked, last=bool(marked)) if marked or at_s >= dating.due_s else []
 
     def _dated(self, tap: Tap, *, last: bool = False) -> list[TransportFault]:
         found = self._dating.date(tap.check.breaks, last=last)
@@ -357,7 +354,8 @@ class Connection:
             self._watch(self._tap)
         self.info.services = tuple(sorted(tracks | self._announced))
         self._checks = self._tap is not None or self.info.format in FLAGGED
-        self._seams = Seams() if self._tap is None and self.info.format == "hls" else None
+        joined = self._tap is None and self.info.format == "hls" and self._video is not None
+        self._seams = Seams() if joined else None
         for track in (self._video, self._audio):
             if track is not None and self._checks:
                 track.passed = self._dating.track(track.pid)

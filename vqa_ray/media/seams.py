@@ -26,22 +26,19 @@ class Seams:
         """Whether anything is kept back."""
         return bool(self._kept)
 
-    def picture(self, *, key: bool) -> None:
-        """Another packet of the picture."""
+    def picture(self, *, key: bool) -> list[Break]:
+        """Another packet of the picture; the breaks that no key frame followed in time."""
         self._pictures += 1
         if key:
             self._key = self._pictures
             while self._kept and self._pictures - self._kept[-1][0] <= BEFORE:
                 self._kept.pop()
+        found = []
+        while self._kept and self._pictures - self._kept[0][0] > BEFORE:
+            found.append(self._kept.popleft()[1])
+        return found
 
     def marked(self, found: Break) -> None:
         """A packet is marked; given after `picture` for one of the picture itself."""
         if self._pictures - self._key > AFTER:
             self._kept.append((self._pictures, found))
-
-    def settled(self) -> list[Break]:
-        """The breaks that no key frame followed in time."""
-        found = []
-        while self._kept and self._pictures - self._kept[0][0] > BEFORE:
-            found.append(self._kept.popleft()[1])
-        return found

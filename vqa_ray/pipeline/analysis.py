@@ -13,6 +13,7 @@ from vqa_ray.core.hold import Rule
 from vqa_ray.core.incident import BookState, IncidentBook, Transition
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import (
+    ROUNDING_S,
     Coding,
     Input,
     PacketInfo,
@@ -407,7 +408,7 @@ def _since(watch: _Watch, readings: Sequence[Reading]) -> Sequence[Reading]:
     new = [
         reading if reading.at_s >= since_s else msgspec.structs.replace(reading, at_s=since_s)
         for reading in readings
-        if reading.until_s > since_s + 1e-6 or reading.at_s >= since_s
+        if reading.until_s > since_s + ROUNDING_S or reading.at_s >= since_s
     ]
     if new and len(new) == len(readings) and readings[0].at_s >= since_s:
         watch.since_s = -math.inf

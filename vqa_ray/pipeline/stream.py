@@ -388,9 +388,10 @@ class StreamRun:
         skipped = connection.take_skipped()
         if skipped:
             self.analysis.coverage.count(self._progress.until_s or 0.0, skipped, 0)
-        if self._progress.reached_s is None:
+        reached_s = self._progress.reached_s
+        if reached_s is None:
             return
-        behind_s = self._now_s() - self._progress.reached_s
+        behind_s = self._now_s() - reached_s
         tier = self._ladder.step(behind_s, now_s, slack_s=self._progress.burst_s)
         if tier is not connection.tier:
             log.warning("stream %s: %.1f s behind, now decodes: %s", self.stream.id, self._ladder.lag_s, tier.value)

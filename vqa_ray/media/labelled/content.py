@@ -9,7 +9,7 @@ from vqa_ray.core.labels import Label, LabelledFile, Soft
 from vqa_ray.media.labelled.coding import as_transport, encode, recoded
 from vqa_ray.media.labelled.defect import Defect, placed, severity_of
 from vqa_ray.media.labelled.looped import loop
-from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S, begins_again, stands_still
+from vqa_ray.media.labelled.natural import SILENT_DBFS, SLOT_S, jump_at, stands_still
 from vqa_ray.media.labelled.pictures import BARS, defective
 from vqa_ray.media.labelled.shoot import Shoot, seconds_of
 from vqa_ray.media.labelled.sounds import best_heard, late, level_db
@@ -39,9 +39,7 @@ def clean(shoot: Shoot, seconds: float, times: int = 1) -> LabelledFile:
     sound = shoot.sound(count)
     soft = shoot.natural(sound)
     if times > 1:  # and from its end to its beginning
-        seam, length_s = np.hstack([sound[:, -RATE_HZ:], sound[:, :RATE_HZ]]), float(count / shoot.fps)
-        jumps = begins_again(seam, 1.0, 0.0)
-        soft += [Soft(one.kind, one.start + length_s - 1.0, one.end + length_s - 1.0, why=one.why) for one in jumps]
+        soft += jump_at(float(count / shoot.fps), sound[:, -RATE_HZ:], sound[:, :RATE_HZ])
     pictures = shoot.pictures(count)
     if shoot.rng.random() < 1 / 3:
         pictures = _fading(pictures, int(5 * shoot.fps))
@@ -117,9 +115,7 @@ def freeze(shoot: Shoot, events: int) -> LabelledFile:
         if after
         else shoot.film(defects, count, shoot.coding(megabits=(0.3, 6.0)))
     )
-    labels = tuple(one for one in made.labels if one not in still)
-    soft = [Soft("freeze", one.start, one.end, why="so in the clip itself") for one in still]
-    return msgspec.structs.replace(made, labels=labels, soft=(*made.soft, *soft))
+    return uncounted(made, still, "so in the clip itself")
 
 
 def _frozen_after_coding(shoot: Shoot, defects: Sequence[Defect], count: int) -> LabelledFile:
@@ -192,10 +188,8 @@ def blockiness(shoot: Shoot, events: int) -> LabelledFile:
     made = shoot.film(
         [best or one for best, one in zip(seen, wanted, strict=True)], count, shoot.coding(megabits=HIGH_RATE)
     )
-    labels = [best.label(shoot.fps) for best in seen if best is not None]
     hidden = [one.label(shoot.fps) for best, one in zip(seen, wanted, strict=True) if best is None]
-    soft = [Soft("blockiness", one.start, one.end, why="blocks that are hardly seen") for one in hidden]
-    return msgspec.structs.replace(made, labels=tuple(labels), soft=(*made.soft, *soft))
+    return uncounted(made, hidden, "blocks that are hardly seen")
 
 
 def silence(shoot: Shoot, events: int) -> LabelledFile:
@@ -235,9 +229,14 @@ def heard(file: LabelledFile) -> LabelledFile:
         return any(one.start - SLOT_S <= label.end and label.start <= one.end + SLOT_S for one in silences)
 
     unheard = [one for one in file.labels if one.kind == "audio_dropout" and adjoins(one)]
-    soft = [Soft("audio_dropout", one.start, one.end, why="a silence of the clip's own is longer") for one in unheard]
-    labels = tuple(one for one in file.labels if one not in unheard)
-    return msgspec.structs.replace(file, labels=labels, soft=(*file.soft, *soft))
+    return uncounted(file, unheard, "a silence of the clip's own is longer")
+
+
+def uncounted(file: LabelledFile, labels: Sequence[Label], why: str) -> LabelledFile:
+    """The same with these of its labels counted neither way."""
+    soft = [Soft(one.kind, one.start, one.end, why=why) for one in labels]
+    kept = tuple(one for one in file.labels if one not in labels)
+    return msgspec.structs.replace(file, labels=kept, soft=(*file.soft, *soft))
 
 
 def clipping(shoot: Shoot, events: int) -> LabelledFile:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vqa_ray.core.labels import Soft
 from vqa_ray.media.labelled.material import F32, U8
+from vqa_ray.media.labelled.sounds import level_db
 from vqa_ray.media.synthetic.speech import RATE_HZ
 
 SLOT_S = 0.02
@@ -47,23 +48,21 @@ def natural_sound(samples: F32) -> list[Soft]:
 
 def begins_again(samples: F32, length_s: float, start_s: float) -> list[Soft]:
     """Where a clip of `length_s`, entered at `start_s`, begins again at quite another level: a jump of its own."""
-    second, seconds = RATE_HZ, samples.shape[1] / RATE_HZ
-    found = []
-    for at_s in map(float, np.arange(length_s - start_s % length_s, seconds, length_s)):
+    found: list[Soft] = []
+    for at_s in map(float, np.arange(length_s - start_s % length_s, samples.shape[1] / RATE_HZ, length_s)):
         at = round(at_s * RATE_HZ)
-        before, after = samples[:, max(0, at - second) : at], samples[:, at : at + second]
-        if min(before.shape[1], after.shape[1]) < second // 2:
-            continue
-        jump_db = abs(_level_db(after) - _level_db(before))
-        if jump_db >= JUMP_DB:
-            found.append(
-                Soft("loudness", at_s - 1.0, at_s + JUMP_S, why=f"the clip begins again, {jump_db:.0f} dB off")
-            )
+        found += jump_at(at_s, samples[:, max(0, at - RATE_HZ) : at], samples[:, at : at + RATE_HZ])
     return found
 
 
-def _level_db(samples: F32) -> float:
-    return 10.0 * float(np.log10(np.square(samples, dtype=np.float64).mean() + 1e-12))
+def jump_at(at_s: float, before: F32, after: F32) -> list[Soft]:
+    """What is said of `at_s`, where one second of sound follows another: nothing where it goes on at its level."""
+    if min(before.shape[1], after.shape[1]) < RATE_HZ // 2:
+        return []
+    jump_db = abs(level_db(after) - level_db(before))
+    if jump_db < JUMP_DB:
+        return []
+    return [Soft("loudness", at_s - 1.0, at_s + JUMP_S, why=f"the clip begins again, {jump_db:.0f} dB off")]
 
 
 def stands_still(pictures: Iterable[U8]) -> bool:
