@@ -27,6 +27,7 @@ SOON_S = 0.8  # looks so close together may be of one group of pictures
 AGAIN_S = 0.3  # to a second look: single key frames may show blocks, and where little is known
 TURN = 2.0  # times what other frames change
 STILL = 0.05  # grey levels of `Picture.change`, mean since the last look: it is the same picture
+SAME = 0.9  # correlation with the sketch of the last look: blocks came or went, but the picture is the same
 FLAT = 4.0  # grey levels, standard deviation of the sketch: black or one colour, on which no coding shows
 
 
@@ -76,6 +77,7 @@ class BlockinessDetector:
         self._learnt_s = -math.inf  # when what was seen began to be learnt anew
         self._told_s: float | None = None
         self._until_s = 0.0  # end of the last picture
+        self._sketch: Plane | None = None  # of the last look
         self._change = 0.0  # of the last picture
         self._key = False  # the last picture was one: what it shows of its blocks the next ones do not
         self._cut = False  # since the last look
@@ -110,23 +112,24 @@ class BlockinessDetector:
     def finish(self) -> Sequence[Reading]:
         """What the last look says, up to the last picture."""
         found = self._tell(self._until_s)
-        self._seen = self._told_s = self._first = None
+        self._seen = self._told_s = self._first = self._sketch = None
         return found
 
     def _look(self, picture: Picture) -> Sequence[Reading]:
         if self._told_s is None:
             self._told_s = picture.at_s
         strength, cut = grid_strength(picture.luma, picture.bit_depth), self._cut
+        same = self._same(picture.sketch)
         if self._first is None:
             self._turned_s = self._turn_s(picture.at_s)
-            if self._verdict.rises(strength, cut):
+            if self._verdict.rises(strength, cut, same=same):
                 self._first, self._again_s = strength, picture.at_s + AGAIN_S
                 return NOTHING
         else:
             strength, self._first = min(strength, self._first), None
         flat = _deviation(picture.sketch) < FLAT
         still, soon = self._sum < STILL * self._frames, picture.at_s - self._learnt_s < SOON_S
-        bad = self._verdict.of(strength, cut, still=still, flat=flat, soon=soon)
+        bad = self._verdict.of(strength, cut, same=same, still=still, flat=flat, soon=soon)
         self._learnt_s = self._learnt_s if soon else picture.at_s
         turned = self._seen is not None and self._seen.bad != bad
         found = self._tell(self._turned_s if turned else picture.at_s)
@@ -134,6 +137,13 @@ class BlockinessDetector:
         self._frames, self._sum, self._most, self._cut = 0, 0.0, 0.0, False
         self._again_s = math.inf if self._verdict.settled or flat else picture.at_s + AGAIN_S
         return found
+
+    def _same(self, sketch: Plane) -> bool:
+        """Whether the picture is that of the last look, moved a little, with blocks or without."""
+        last, self._sketch = self._sketch, sketch
+        if last is None or last.shape != sketch.shape:
+            return False
+        return float(cv2.matchTemplate(sketch, last, cv2.TM_CCOEFF_NORMED)[0, 0]) >= SAME
 
     def _turn_s(self, at_s: float) -> float:
         """Between the last look and this one: at the frame that changed much more than the others, else half-way."""

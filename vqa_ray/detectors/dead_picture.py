@@ -1,5 +1,6 @@
 """What equipment shows where it has no signal: one flat colour, or snow. See `flat` and `snow`."""
 
+import math
 from collections.abc import Sequence
 
 from vqa_ray.core.picture import Picture
@@ -9,6 +10,7 @@ from vqa_ray.detectors.flat import Flat, flat_colour
 from vqa_ray.detectors.snow import BEGINS, GOES_ON, is_snow
 from vqa_ray.detectors.spans import Spans
 
+GOES_ON_S = 0.3  # after snow was seen; one picture of it may be mush, while its encoder is short of bits
 KEPT = 0.7  # of the change of the frame before: snow may be shown at half the frame rate
 MOST = 255.0
 
@@ -20,7 +22,7 @@ class DeadPicture:
         self._cadence = Cadence()
         self._spans = Spans(part)
         self._flat: Flat | None = None  # at the last look
-        self._snow = False  # at the last look
+        self._snow_s = -math.inf  # when snow was last seen
         self._change = 0.0  # of late, grey levels
         self._since_s: float | None = None  # it is bad
 
@@ -32,8 +34,10 @@ class DeadPicture:
             return self._spans.pass_by(picture)
         before, self._flat = self._flat, flat_colour(picture)
         flat = self._flat is not None and (before is None or before.stays(self._flat))
-        self._snow = self._flat is None and is_snow(picture, self._change, GOES_ON if self._snow else BEGINS)
-        bad = flat or self._snow
+        need = GOES_ON if picture.at_s - self._snow_s <= GOES_ON_S else BEGINS
+        snow = self._flat is None and is_snow(picture, self._change, need)
+        self._snow_s = picture.at_s if snow else self._snow_s
+        bad = flat or snow
         if not bad:
             self._since_s = None
         elif self._since_s is None:

@@ -46,7 +46,7 @@ QC: Overrides = {
     "silence": {"raise_after_s": 0.3, "clear_after_s": 0.0},
     "silent_channel": {"raise_after_s": 2.0, "clear_after_s": 0.5},
     "audio_dropout": {"raise_after_s": 0.0, "clear_after_s": 0.0, "merge_gap_s": 0.0},
-    "clipping": {"raise_after_s": 0.5, "clear_after_s": 1.5, "merge_gap_s": 1.0},
+    "clipping": {"raise_after_s": 0.5, "clear_after_s": 1.0, "merge_gap_s": 1.0},
     "loudness": {"raise_after_s": 1.5, "clear_after_s": 0.0, "jump_lu": 9.0},
     "phase": {"raise_after_s": 3.0, "clear_after_s": 0.5},
     "corruption": {"raise_after_s": 0.0, "clear_after_s": 0.3, "merge_gap_s": 0.3},

@@ -11,7 +11,7 @@ import msgspec
 
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Input, PacketInfo, Reading, Severity, SourceState
-from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, RaiseAfter, SeverityOf
+from vqa_ray.detectors.base import NOTHING, DetectorSpec, Immediate, MergeGap, RaiseAfter, SeverityOf
 from vqa_ray.detectors.dead_picture import DeadPicture
 from vqa_ray.detectors.hole import MediaHole
 
@@ -27,6 +27,7 @@ class SignalLossSpec(DetectorSpec, frozen=True, kw_only=True):
     unit: ClassVar[str] = "s"
 
     raise_after_s: RaiseAfter = 2.0
+    merge_gap_s: MergeGap = 0.3  # while the noise is coded with too few bits, single pictures of it are no noise
     severity: SeverityOf = Severity.CRITICAL
     grace_s: Annotated[
         float,

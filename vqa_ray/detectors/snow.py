@@ -12,7 +12,6 @@ from vqa_ray.core.picture import Picture, Plane
 
 BLOCK = 16
 FEWEST = 12  # blocks
-UNRELATED = 0.75  # mean difference of neighbours in the sketch over the deviation: 1.13 of noise, 0.2-0.7 of pictures
 SPREAD = 1.4826  # from the median deviation to the standard one, of normal values
 PATCH = 128  # pixels, compared with the picture before
 PANNED, SHIFT = 0.45, 1.0  # response of phase correlation (noise: < 0.3), and pixels, from which on a texture moves
@@ -22,16 +21,18 @@ class Need(NamedTuple):
     """contrast: standard deviation of pixels (grey levels), at least; renewed: mean change from frame to frame over
     that deviation, at least (1.13 of unrelated noise); shapeless: deviation of block means over it, at most (1/16 of
     white noise, 0.45-0.9 of pictures); rough: mean difference of neighbours over it, at least (1.13 of white noise,
-    0.7 of noise three pixels wide, 0.1-0.4 of pictures, waves included)."""
+    0.7 of noise three pixels wide, 0.1-0.4 of pictures, waves included); unrelated: the same of the sketch, whose
+    pixels are further apart (0.2-0.7 of pictures, 0.5 of the mush that an encoder makes of snow)."""
 
     contrast: float
     renewed: float
     shapeless: float
     rough: float
+    unrelated: float
 
 
-BEGINS = Need(10.0, 0.55, 0.22, 0.55)
-GOES_ON = Need(2.5, 0.20, 0.36, 0.28)
+BEGINS = Need(10.0, 0.55, 0.22, 0.55, 0.75)
+GOES_ON = Need(2.5, 0.20, 0.45, 0.25, 0.5)
 
 
 def is_snow(picture: Picture, change: float, need: Need) -> bool:
@@ -42,7 +43,7 @@ def is_snow(picture: Picture, change: float, need: Need) -> bool:
     deviation = float(cv2.meanStdDev(sketch)[1][0, 0])
     if deviation < need.contrast or change < need.renewed * deviation:
         return False
-    if cv2.norm(sketch[1:], sketch[:-1], cv2.NORM_L1) < UNRELATED * deviation * sketch[1:].size:
+    if cv2.norm(sketch[1:], sketch[:-1], cv2.NORM_L1) < need.unrelated * deviation * sketch[1:].size:
         return False
     before, small = picture.before, picture.small
     noise = centre(small)

@@ -44,11 +44,14 @@ class Verdict:
         looks = list(self._usual)
         return max(_second(looks[-RECENT:]), _ranked(looks), _second(looks[-self._scene :]) if self._scene else 0.0)
 
-    def rises(self, grid: GridStrength, cut: bool) -> bool:
-        """Whether it would be bad, and was not before; cut: another scene than at the look before."""
+    def rises(self, grid: GridStrength, cut: bool, *, same: bool = False) -> bool:
+        """Whether it would be bad, and was not before; cut: another scene than at the look before.
+
+        same: nearly the same picture as at that look, so that blocks in it are none of the stream's own.
+        """
         if self._bad:
             return False
-        if len(self._usual) < self._begun:
+        if len(self._usual) < self._begun and not (same and self._scene >= KNOWN):
             least, step = max(2 * SURE * self._tolerance, RISE * self.usual), START_STEP
         elif cut or not self.settled:
             least, step = max(SURE * self._tolerance, RISE_AT_CUT * self.usual), SURE_STEP
@@ -56,7 +59,16 @@ class Verdict:
             least, step = max(self._tolerance, RISE * self.usual), SEEN_STEP
         return grid.strength >= least and grid.step >= step
 
-    def of(self, grid: GridStrength, cut: bool, *, still: bool = False, flat: bool = False, soon: bool = False) -> bool:
+    def of(
+        self,
+        grid: GridStrength,
+        cut: bool,
+        *,
+        same: bool = False,
+        still: bool = False,
+        flat: bool = False,
+        soon: bool = False,
+    ) -> bool:
         """The verdict on one look. Learnt is neither of a picture seen before nor of one that could show no blocks.
 
         soon: right after another look, so that the two tell little more than one.
@@ -65,7 +77,7 @@ class Verdict:
             leave = self._tolerance if cut else self._leave
             self._peak = max(self._peak, grid.strength)
             self._bad = grid.strength >= max(leave, FADE * self._peak) and grid.step >= STAY * SEEN_STEP
-        elif self.rises(grid, cut):
+        elif self.rises(grid, cut, same=same):
             self._bad, self._peak = True, grid.strength
             self._leave = max(STAY * self._tolerance, STAY_RISE * self.usual)
         if cut or flat:

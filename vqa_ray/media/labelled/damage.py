@@ -21,10 +21,19 @@ MERGE_S = 0.5  # damaged frames no further apart are one event
 
 
 class Damage(NamedTuple):
-    """A frame, counted from the first, and the share of its blocks that differ from the clean decode; 1 if missing."""
+    """A frame, counted from the first, and what share of the blocks on the screen differs from the clean decode.
+
+    missing: nothing of it was decoded, so that the screen shows the picture before it.
+    """
 
     frame: int
-    share: float
+    shown: float
+    missing: bool = False
+
+    @property
+    def share(self) -> float:
+        """The share of its own blocks that are damaged: all of a missing one."""
+        return 1.0 if self.missing else self.shown
 
 
 def compare(clean: Path, broken: Path, fps: Fraction) -> list[Damage]:
@@ -35,13 +44,15 @@ def compare(clean: Path, broken: Path, fps: Fraction) -> list[Damage]:
     others = _from_zero(broken)
     other = next(others, None)
     found: list[Damage] = []
+    shown = 0.0
     for n, (at, picture) in enumerate(_from_zero(clean)):
         while other is not None and other[0] < at - 0.5 / fps:
             other = next(others, None)
         missing = other is None or other[0] > at + 0.5 / fps
-        share = 1.0 if missing or other is None else _share(picture, other[1])
-        if share > 0:
-            found.append(Damage(n, share))
+        if not missing and other is not None:
+            shown = _share(picture, other[1])
+        if missing or shown > 0:
+            found.append(Damage(n, shown, missing))
     return found
 
 
@@ -59,6 +70,14 @@ def labels(damage: Sequence[Damage], sub: str, fps: Fraction) -> tuple[list[Labe
     slight = [one for one in damage if one.share <= VISIBLE]
     soft = [Soft("corruption", *_span(event, fps), why="hardly visible damage") for event in _events(slight, fps)]
     return made, soft
+
+
+def as_shown(damage: Sequence[Damage], fps: Fraction) -> tuple[list[Damage], list[Soft]]:
+    """What is damaged on the screen of a receiver, and where it shows a picture again: that is no damage to see."""
+    shown = [Damage(one.frame, one.shown) for one in damage if one.shown > 0]
+    again = _events([one for one in damage if one.missing], fps)
+    why = "a picture is missing, the one before is shown again"
+    return shown, [Soft(kind, *_span(event, fps), why=why) for event in again for kind in ("corruption", "freeze")]
 
 
 def repaired(broken: Path, count: int, fps: Fraction, zero: Fraction) -> Iterator[U8]:

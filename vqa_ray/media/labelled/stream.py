@@ -116,11 +116,15 @@ def _damaged(shoot: Shoot, events: int, form: str) -> LabelledFile:
             flips = form == "bitflip" and turn < TRIES - 1
             data = _flipped(broken, spans, turn) if flips else transport.lose(broken.data, set().union(*lost))
             path.write_bytes(data)
-            labels, slight = damage.labels(broken.compare(path), form, shoot.fps)
+            found = broken.compare(path)
+            again: list[Soft] = []
+            if form == "baked":
+                found, again = damage.as_shown(found, shoot.fps)
+            labels, slight = damage.labels(found, form, shoot.fps)
             if len(labels) >= len(spans) or form == "audio_loss":
                 break
         if form == "baked":
-            return _baked(shoot, broken, path, labels, slight)
+            return _baked(shoot, broken, path, labels, [*slight, *again])
     finally:
         broken.clean.unlink(missing_ok=True)
     soft = [*broken.soft, *slight]
