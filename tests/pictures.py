@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from vqa_ray.core.audio import AudioBlock
-from vqa_ray.core.hold import Edge, Hold, Rule
+from vqa_ray.core.hold import Edge, Hold
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Reading
 from vqa_ray.detectors.base import Detector, DetectorSpec
+from vqa_ray.pipeline.analysis import rule_of
 
 FPS = 25
 
@@ -79,7 +80,7 @@ def incidents(
     spec: DetectorSpec, items: Iterable[Any], part: str = "", *, lasting: bool = False
 ) -> list[tuple[float, float]]:
     """Start and end, to the millisecond, of what the items give with the holds of `spec`; lasting: of the source."""
-    hold = Hold(Rule(detector=spec.id, raise_after_s=spec.raise_after_s, clear_after_s=spec.clear_after_s))
+    hold = Hold(rule_of(spec))
     found: list[tuple[float, float]] = []
     for reading in readings(spec.build_lasting() if lasting else spec.build(), items):
         if reading.part == part and Edge.CLOSED in hold.step(reading):

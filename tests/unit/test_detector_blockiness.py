@@ -70,6 +70,13 @@ def test_nor_are_the_first_pictures_behind_it_which_are_coded_better_than_usual(
         assert incidents(SPEC, film([*begun, *better, *shown])) == []
 
 
+def test_blocks_in_the_still_picture_that_a_stream_begins_with_are_found() -> None:
+    lumas = [starved(SCENE, 0.15) if 60 <= n < 120 else SCENE for n in range(180)]
+    ((start_s, end_s),) = incidents(SPEC, film(lumas))
+    assert abs(start_s - 2.4) <= 0.5
+    assert abs(end_s - 4.8) <= 0.5
+
+
 def test_intact_pictures_and_cuts_between_sharp_and_soft_scenes_are_no_blocks() -> None:
     soft = cv2.GaussianBlur(SCENE[::-1], (0, 0), 6)
     lumas = [panned(n) if n // 40 % 2 else np.roll(soft, n, axis=1) for n in range(200)]

@@ -4,6 +4,7 @@ import pytest
 from tests.media_factory import recoded
 from tests.pictures import blocks, incidents, readings
 from tests.sounds import RATE, music, speech
+from vqa_ray.config import QC
 from vqa_ray.detectors.clipping import ClippingSpec
 
 EXACT = ClippingSpec(raise_after_s=0.5, clear_after_s=1.5, merge_gap_s=0.5)
@@ -78,6 +79,13 @@ def test_a_pause_between_two_clipped_vowels_counts_with_them() -> None:
     for at_s in (1.3, 1.7, 2.1):
         vowels[:, round(at_s * RATE) : round((at_s + 0.2) * RATE)] *= 0.01
     assert share_of(incidents(EXACT, blocks(vowels)), 1.0, 2.6) > 0.9
+
+
+def test_in_files_two_clipped_stretches_one_and_a_half_seconds_apart_are_two() -> None:
+    spec = next(spec for spec in QC.specs if spec.id == "clipping")
+    twice = driven(driven(music(8, level=0.05), 1.0, 3.0, 30, 0.9), 4.5, 6.5, 30, 0.9)
+    first, second = incidents(spec, blocks(twice))
+    assert (first[1], second[0]) == (pytest.approx(3.0, abs=0.3), pytest.approx(4.5, abs=0.3))
 
 
 def test_an_offset_is_no_plateau() -> None:

@@ -252,6 +252,15 @@ def test_snow_is_loss_of_signal_to_the_frame(held: int, deviation: float) -> Non
     assert incidents(LOSS, frames, "picture") == [(1.04, 2.44)]
 
 
+def test_snow_of_which_an_encoder_smears_single_pictures_is_one_loss() -> None:
+    def received(n: int) -> Frame:
+        luma, u, v = snow(n)
+        return (cv2.GaussianBlur(luma, (0, 0), 6) if n % 8 == 7 else luma), u, v
+
+    frames = shown(received(n) if 26 <= n < 76 else scene(n) for n in range(100))
+    assert incidents(LOSS, frames, "picture") == [(1.04, 3.04)]
+
+
 @pytest.mark.parametrize("step", [3, 16])
 def test_a_fine_texture_that_moves_is_no_snow(step: int) -> None:
     gravel = snow(1, 40.0)[0]
