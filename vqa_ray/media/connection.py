@@ -1,5 +1,6 @@
 """One connection to an input: packets in, and of each what the detectors read."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from av.packet import Packet
 from av.stream import Discard
 
 from vqa_ray.core.audio import AudioBlock
+from vqa_ray.core.batch import SMALLEST, Batch
 from vqa_ray.core.ladder import Tier
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import Coding, Continuity, PacketInfo, Services, TransportFault
@@ -91,6 +93,7 @@ class Connection:
         self._unusual = False  # one of them is
         self._errors = 0  # of decoders that are closed
         self._unreadable = 0
+        self._batch = SMALLEST
         self._ended = False
         self._failed: SourceError | None = None
         self._name = opened.name
@@ -109,6 +112,17 @@ class Connection:
             self._video.tier = tier
 
     @property
+    def batch(self) -> Batch:
+        """How much of a live input is taken at once; may be set at any time by the reading thread."""
+        return self._batch
+
+    @batch.setter
+    def batch(self, batch: Batch) -> None:
+        if batch is not self._batch:
+            self._batch = batch
+            self._portion()
+
+    @property
     def frames_skipped(self) -> int:
         """Frames left out because of the tier, since the connection began."""
         return self._video.skipped if self._video is not None else 0
@@ -123,7 +137,7 @@ class Connection:
         return self._video.take_skipped() if self._video is not None else 0
 
     def read(self) -> list[Item]:
-        """Take packets and give what came of them: of a live input one of video, or those of about 0.1 s of sound.
+        """Take packets and give what came of them: of a live input as much as `batch` says, and about 0.1 s of sound.
 
         Of a file those of `AHEAD` pictures, and the sound that belongs to them. What is known of packets comes first,
         as a tuple in demux order; of a live input, of those that follow the one before as they should up to 0.1 s
@@ -183,7 +197,8 @@ class Connection:
     def _come(self) -> "list[tuple[Track, Packet[Any], float]]":
         """The next packets, with their tracks and when they came; none at the end."""
         video, audio, now = self._video, self._audio, self._now
-        pictures, sounds = self._enough_pictures, self._enough_sounds - len(self._sounds)
+        pictures, sounds = self._enough_pictures, max(1, self._enough_sounds - len(self._sounds))
+        until_s = math.inf
         came: list[tuple[Track, Packet[Any], float]] = []
         while pictures and sounds:
             packet = self._next_packet()
@@ -200,6 +215,9 @@ class Connection:
                 continue
             self.last_packet_mono_s = arrived_s = now()
             came.append((track, packet, arrived_s))
+            if arrived_s > until_s:
+                break
+            until_s = min(until_s, arrived_s + self._gather_s)
         return came
 
     def _place(self, came: "list[tuple[Track, Packet[Any], float]]") -> list[Item]:
@@ -242,7 +260,7 @@ class Connection:
             if self.tells_coding and info.at_s is not None and info.at_s >= self._form.due_s:
                 out.append(self._form.look(info.at_s, self._pids))
             self._frames.extend(frames)
-        if len(self._frames) >= self._together:
+        if len(self._frames) >= self._together or (self._live and self._frames):
             out.append(self._picture(video))
 
     def _take_sounds(self, audio: AudioTrack, out: list[Item]) -> None:
@@ -342,10 +360,7 @@ class Connection:
         self.info = describe(container, self._opener.url, video, audio, live=self._live, name=self._name)
         self._video = VideoTrack(video, self._timeline) if video is not None else None
         self._audio = AudioTrack(audio, self._timeline) if audio is not None else None
-        ahead = 1 if self._live or video is None else AHEAD
-        self._enough_pictures = ahead
-        self._enough_sounds = ahead * self._audio.batch if self._audio is not None else 1
-        self._together = 1 if self._live or video is None else together(video.width * video.height)
+        self._portion()
         self._packets = self._demux()
         tracks = services_of_tracks(container)
         self._carried = Carried(tracks)
@@ -359,6 +374,19 @@ class Connection:
         for track in (self._video, self._audio):
             if track is not None and self._checks:
                 track.passed = self._dating.track(track.pid)
+
+    def _portion(self) -> None:
+        """How much is taken at once: of a live input as much as `batch` says, and for no longer than it says."""
+        ahead = self._batch.pictures if self._live else (AHEAD if self._video is not None else 1)
+        video = self.info.video
+        self._together = 1 if video is None else together(video.width * video.height)
+        if self._live:
+            self._together = min(self._together, ahead)
+        self._enough_pictures = self._together if self._live else ahead
+        self._enough_sounds = ahead * self._audio.batch if self._audio is not None else 1
+        self._gather_s = self._batch.every_s if self._live and ahead > 1 else math.inf
+        if self._tap is not None:
+            self._tap.every_s = self._batch.every_s
 
     def _watch(self, tap: Tap) -> None:
         tap.advance(0)
@@ -472,8 +500,8 @@ class Connection:
 
 
 def together(pixels: int) -> int:
-    """How many pictures of a file are decoded at a time. Python is faster when it runs several times in a row (360p25,
-    four together: 50 of 1100 us a frame), but pictures that wait take memory, and a live one would be late.
+    """How many pictures are decoded at a time, of a file, and at most of a live input. Python is faster when it runs several times in a row (360p25,
+    four together: 50 of 1100 us a frame), but pictures that wait take memory.
     """
     return max(1, min(TOGETHER, TOGETHER_PIXELS // max(1, pixels)))
 

@@ -16,12 +16,12 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 
+from vqa_ray.core.batch import SMALLEST
 from vqa_ray.errors import SourceUnavailable
 from vqa_ray.media.continuity import ContinuityCheck, find_sync
 
 CHECK_BYTES = 1 << 18  # checked at once, which costs the same for fewer; a live input's after …
 CHECK_EVERY_S = 0.4  # … so long at the latest
-PACE_S = 0.04  # a live input that had nothing left is asked again after this long: fewer, larger reads
 PACKET_BYTES = 1 << 15
 PEEK_BYTES = 8 * 204  # what tells a transport stream from everything else
 
@@ -29,10 +29,12 @@ PEEK_BYTES = 8 * 204  # what tells a transport stream from everything else
 class Tap:
     """What both share: the check, and the byte at which what is watched turns into something else.
 
-    ends_itself: there the demuxer is given no more bytes; else it is to be left.
+    ends_itself: there the demuxer is given no more bytes; else it is to be left. every_s: a live input that had nothing
+    left is asked again after this long, for fewer and larger reads.
     """
 
     ends_itself = False
+    every_s = SMALLEST.every_s
 
     def __init__(self) -> None:
         self.check = ContinuityCheck()
@@ -228,7 +230,7 @@ class NetFeed(Tap):
     def _pace(self) -> None:
         """Let a little arrive first, unless more was waiting than could be taken."""
         now_s = time.monotonic()
-        early_s = self._asked_s + PACE_S - now_s
+        early_s = self._asked_s + self.every_s - now_s
         if self._drained and early_s > 0.0:
             time.sleep(early_s)
             now_s += early_s

@@ -1,9 +1,12 @@
-"""The ladders of this process's streams: they share its time, and so decide together who leaves out frames."""
+"""What the streams of this process decide together, since they share its time: who leaves out frames, how much a turn
+takes.
+"""
 
 import threading
 import time
 from collections.abc import Callable
 
+from vqa_ray.core.batch import Batch, Batching
 from vqa_ray.core.ladder import Tier
 from vqa_ray.core.triage import Member, Triage
 
@@ -19,6 +22,7 @@ class Overload:
         self._cpu_s = cpu_s
         self._measured_s, self._used_s = float("-inf"), 0.0
         self._busy_share = 0.0
+        self._batching = Batching()
 
     def join(self, priority: int, now_s: float) -> "SharedLadder":
         """The ladder of a new connection."""
@@ -31,6 +35,11 @@ class Overload:
             self._measure(now_s)
             return self._triage.step(ladder.member, behind_s, now_s, self._busy_share, slack_s=slack_s)
 
+    @property
+    def batch(self) -> Batch:
+        """What a turn of each stream takes now."""
+        return self._batching.batch
+
     def prioritise(self, ladder: "SharedLadder", priority: int) -> None:
         """Another priority from now on."""
         with self._lock:
@@ -42,6 +51,7 @@ class Overload:
             used_s = self._cpu_s()
             self._busy_share = (used_s - self._used_s) / span_s
             self._measured_s, self._used_s = now_s, used_s
+            self._batching.look(self._busy_share)
 
 
 class SharedLadder:
@@ -60,6 +70,11 @@ class SharedLadder:
     def lag_s(self) -> float:
         """How far analysis is behind, beyond what the way to us takes."""
         return self.member.ladder.lag_s
+
+    @property
+    def batch(self) -> Batch:
+        """What a turn of the stream takes from now on."""
+        return self._overload.batch
 
     def step(self, behind_s: float, now_s: float, *, slack_s: float = 0.0) -> Tier:
         """The rung from now on; see `Ladder.step`."""

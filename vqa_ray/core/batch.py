@@ -1,0 +1,39 @@
+"""How much of a live input is taken at once: little while there is time, more the busier the process is. Pure.
+
+Taken one by one, pictures of many streams cost more than those of a file: each stream's turn finds neither its code nor
+its data in the caches, and wakes a thread. Several pictures in one turn share that, and come later. So a process with
+time to spare tells at once, and a busy one holds more streams (`python -m benchmarks density`).
+"""
+
+from typing import NamedTuple
+
+STEADY_SHARE = 0.15  # busier by less than this: larger batches make it less busy by themselves
+
+
+class Batch(NamedTuple):
+    """What one turn of a stream takes. pictures: at most; every_s: how often the network is asked, in seconds."""
+
+    pictures: int
+    every_s: float
+
+
+STEPS = ((0.0, Batch(1, 0.04)), (0.5, Batch(2, 0.08)), (0.65, Batch(4, 0.16)), (0.8, Batch(4, 0.32)))
+SMALLEST = STEPS[0][1]
+
+
+class Batching:
+    """The batch of all streams of one process."""
+
+    def __init__(self) -> None:
+        self._step = 0
+
+    @property
+    def batch(self) -> Batch:
+        """What a turn takes now."""
+        return STEPS[self._step][1]
+
+    def look(self, busy_share: float) -> None:
+        """busy_share: CPU seconds a second that the process uses; an analyzer has one core."""
+        up = max(n for n, (share, _) in enumerate(STEPS) if busy_share >= share)
+        down = max(n for n, (share, _) in enumerate(STEPS) if busy_share + STEADY_SHARE >= share)
+        self._step = max(up, min(self._step, down))
