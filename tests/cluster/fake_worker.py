@@ -41,6 +41,7 @@ class FakeWorker:
         windows: object = None,
         over: object = None,
         keeper: object = None,
+        cores: float = 1.0,
     ) -> None:
         self.name = name
         self._tell = tell

@@ -117,6 +117,7 @@ class Analyzer:
             windows=self._outlets.windows,
             over=self._over,
             keeper=self._outlets.evidence,
+            cores=options.cores,
         )
         self._versions: dict[tuple[str, int], str] = {}
         self._known: dict[str, bytes] = {}  # snapshots that the supervisor has

@@ -32,6 +32,7 @@ from vqa_ray.media.ring import PacketRing
 from vqa_ray.media.seams import Seams
 from vqa_ray.media.tape import Tape
 from vqa_ray.media.tracks import AudioTrack, Track, VideoTrack
+from vqa_ray.media.turn import Turn
 
 Packets = tuple[PacketInfo, ...]
 Item = Packets | TransportFault | Services | Coding | Picture | AudioBlock
@@ -55,7 +56,8 @@ class Connection:
 
     info: what the input holds; ring: its last packets; tape: the same, to cut evidence from; position_s: decode time of
     the last packet on the timeline; last_packet_mono_s: when it came, by the clock given. tells_services, tells_coding:
-    whether to give Services and Coding, which are looked at once a second.
+    whether to give Services and Coding, which are looked at once a second. turn: taken when packets have come, and kept
+    until more are needed: what was given is looked at in it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Connection:
         self.position_s: float | None = None
         self.last_packet_mono_s = now()
         self.tells_services = self.tells_coding = False
+        self.turn = Turn()
         self._opener = opener
         self._live = live
         self._options = options
@@ -163,6 +166,7 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the input and the decoders; may be called again."""
+        self.turn.give()
         container, self._container = self._container, None
         self._errors = self.decode_errors
         self._coming.clear()
@@ -183,7 +187,9 @@ class Connection:
 
         They are placed one after the other, since Python costs several times as much between two decoded pictures.
         """
+        self.turn.give()
         came = self._come()
+        self.turn.take()
         found = self._place(came)
         audio = self._audio
         enough = not self._live or len(self._sounds) >= self._enough_sounds
@@ -500,8 +506,10 @@ class Connection:
 
 
 def together(pixels: int) -> int:
-    """How many pictures are decoded at a time, of a file, and at most of a live input. Python is faster when it runs several times in a row (360p25,
-    four together: 50 of 1100 us a frame), but pictures that wait take memory.
+    """How many pictures are decoded at a time, of a file, and at most of a live input.
+
+    Python is faster when it runs several times in a row (360p25, four together: 50 of 1100 us a frame), but pictures
+    that wait take memory.
     """
     return max(1, min(TOGETHER, TOGETHER_PIXELS // max(1, pixels)))
 

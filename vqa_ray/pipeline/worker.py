@@ -11,6 +11,7 @@ from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.still import Still
 from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import StaleEpoch
+from vqa_ray.media.turn import Turns
 from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.evidence import Keeper
 from vqa_ray.pipeline.report import StreamReport, Told, Warmth
@@ -27,6 +28,7 @@ class Worker:
     tell: called on a stream's thread with each transition; must return at once.
     windows: takes finished rows, from a stream's thread; must return at once. keeper: takes evidence, likewise; without
     one none is gathered. over: whether a stream, in an epoch, is no longer ours: asked before each packet is analysed.
+    cores: that this process has, and so how many live streams work at once.
     """
 
     Run: ClassVar[type[StreamRun]] = StreamRun
@@ -39,6 +41,7 @@ class Worker:
         windows: Callable[[list[WindowRow]], None] | None = None,
         over: Callable[[str, int], bool] = lambda stream_id, epoch: False,
         keeper: Keeper | None = None,
+        cores: float = 1.0,
     ) -> None:
         cv2.setNumThreads(1)  # a thread a stream is all the parallelism there is
         self.name = name
@@ -46,6 +49,7 @@ class Worker:
         self._windows = windows
         self._over = over
         self._keeper = keeper
+        self._turns = Turns(cores)
         self._lock = threading.Lock()
         self._runs: dict[str, StreamRun] = {}
         self._rehearsals: dict[str, StreamRun] = {}
@@ -64,6 +68,7 @@ class Worker:
             windows=self._windows,
             over=self._over,
             keeper=self._keeper,
+            turns=self._turns,
         )
         with self._lock:
             before, self._rehearsals[stream.id] = self._rehearsals.get(stream.id), run
@@ -118,6 +123,7 @@ class Worker:
                 windows=self._windows,
                 over=self._over,
                 keeper=self._keeper,
+                turns=self._turns,
             )
             run.start()
         with self._lock:
