@@ -39,7 +39,10 @@ ALONE: dict[str, tuple[str, dict[str, Any]]] = {  # what each kind does, from a 
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is measured. step: the number is found to within so many; tries: before a number is given up."""
+    """How much is measured. step: the number is found to within so many; tries: before a number is given up.
+
+    warm_s: what all streams at once took to open is worked off by then, which takes long where little is left over.
+    """
 
     clip: ClipSpec
     warm_s: float
@@ -49,7 +52,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
 
 
-FULL = Plan(clip=clips.sd(40), warm_s=4.0, seconds=10.0, step=2, trials=6, tries=2)
+FULL = Plan(clip=clips.sd(40), warm_s=12.0, seconds=10.0, step=2, trials=6, tries=2)
 SHORT = Plan(clip=clips.sd(16), warm_s=3.0, seconds=3.0, step=2, trials=2, tries=1)
 
 

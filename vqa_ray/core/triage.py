@@ -47,7 +47,7 @@ class Triage:
         match pace:
             case Pace.LATE:
                 self._relieve(me, now_s, busy_share)
-            case Pace.FINE if now_s - self._short_s >= UP_AFTER_S and not self._more_important_is_down(me, now_s):
+            case Pace.FINE if me.ladder.tier is not Tier.ALL and self._may_go_up(me, now_s):
                 me.ladder.up(now_s)
         return me.ladder.tier
 
@@ -65,8 +65,11 @@ class Triage:
         if able:
             min(able, key=lambda one: (RUNGS.index(one.ladder.tier), -one.ladder.lag_s)).ladder.down(now_s)
 
-    def _more_important_is_down(self, me: Member, now_s: float) -> bool:
-        return any(one.priority > me.priority and one.ladder.tier is not Tier.ALL for one in self._present(now_s))
+    def _may_go_up(self, me: Member, now_s: float) -> bool:
+        """Time was not short of late, and nobody who is more important is down."""
+        if now_s - self._short_s < UP_AFTER_S:
+            return False
+        return not any(one.priority > me.priority and one.ladder.tier is not Tier.ALL for one in self._present(now_s))
 
     def _present(self, now_s: float) -> list[Member]:
         return [one for one in self._members if now_s - one.seen_s <= SEEN_WITHIN_S]

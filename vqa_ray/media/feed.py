@@ -21,7 +21,8 @@ from vqa_ray.errors import SourceUnavailable
 from vqa_ray.media.continuity import ContinuityCheck, find_sync
 
 CHECK_BYTES = 1 << 18  # checked at once, which costs the same for fewer; a live input's after …
-CHECK_EVERY_S = 0.4  # … so long at the latest
+CHECK_EVERY_S = 0.4  # … so long at the latest, …
+CHECK_READS = 3  # … or after so many reads, if they are rare
 PACKET_BYTES = 1 << 15
 PEEK_BYTES = 8 * 204  # what tells a transport stream from everything else
 
@@ -175,9 +176,13 @@ class NetFeed(Tap):
         fresh, self._known = data[self._known :] if self._known else data, max(0, self._known - len(data))
         self._given.append(fresh)
         self._given_bytes += len(fresh)
-        if not data or self._given_bytes >= CHECK_BYTES or self._now() - self._checked_s >= CHECK_EVERY_S:
+        if not data or self._given_bytes >= CHECK_BYTES or self._now() - self._checked_s >= self._check_every_s:
             self._examine()
         return data
+
+    @property
+    def _check_every_s(self) -> float:
+        return max(CHECK_EVERY_S, CHECK_READS * self.every_s)
 
     def again(self) -> "NetFeed":
         """Itself, with the association table and all bytes behind the turn to come."""
