@@ -111,9 +111,15 @@ def _measure(each: list[Seconds], warm_s: float, seconds: float) -> dict[str, An
         "due": seconds * len(each),
         "on_time": sum(on_time for on_time, _ in found),
         "late_p99_s": percentile(lates, 0.99) if lates else None,
-        "last_late_s": max((some[-1] for _, some in found if some), default=None),
+        "grown_s": max((_grown_s(some) for _, some in found if some), default=None),
         "cpu_share": used_s / seconds,
     }
+
+
+def _grown_s(lates: list[float]) -> float:
+    """By how much later the last seconds were than the first."""
+    some = max(1, len(lates) // 3)
+    return sum(lates[-some:]) / some - sum(lates[:some]) / some
 
 
 def watch(kind: str, urls: list[str], warm_s: float, seconds: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Network inputs on loopback: that they come in, and that nothing they do hangs us or opens what it may not."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from tests.media_servers import (
     udp_sender,
 )
 from vqa_ray.core.audio import AudioBlock
+from vqa_ray.core.batch import SMALLEST, STEPS, Batch
 from vqa_ray.core.picture import Picture
 from vqa_ray.core.reading import TransportFault
 from vqa_ray.core.timeline import Timeline
@@ -153,6 +155,51 @@ def test_a_server_that_dies_in_mid_stream_is_told_in_time(tmp_path, media, url, 
     with tcp_server(http_answer(data, then)) as port:
         items = read_until_broken(connect(url.format(port)))
     assert len(pictures(items)) > 50
+
+
+def told_of(items: list[Any]) -> list[tuple[Any, ...]]:
+    """What can be compared between two connections: what lies between times, not the times."""
+    shown = [("picture", one.key, one.leap, bytes(one.luma[0]), one.change) for one in pictures(items)]
+    return shown + [("sound", one.levels) for one in items if isinstance(one, AudioBlock)]
+
+
+def read_in(batch: Batch, url: str) -> list[list[Any]]:
+    """What each read gives, by what can be compared; pictures are looked at before the next read."""
+    connection, reads = connect(url), []
+    connection.batch = batch
+    with contextlib.suppress(EndOfMedia):
+        while True:
+            reads.append(told_of(connection.read()))
+    connection.close()
+    return reads
+
+
+@pytest.mark.parametrize("batch", [step for _, step in STEPS[1:]])
+def test_what_is_taken_in_batches_is_what_comes_one_by_one(media, batch):
+    with tcp_server(http_answer(media, ended)) as port:
+        one_by_one, together = (read_in(taken, f"http://127.0.0.1:{port}/live") for taken in (SMALLEST, batch))
+    for kind, count in (("picture", 100), ("sound", 41)):
+        whole = [one for read in one_by_one for one in read if one[0] == kind]
+        found = [one for read in together for one in read if one[0] == kind]
+        assert len(whole) == count
+        assert [one[:4] for one in found] == [one[:4] for one in whole]
+        if kind == "picture":
+            assert [one[4] for one in found] == pytest.approx([one[4] for one in whole], abs=1e-3)
+    assert max(sum(one[0] == "picture" for one in read) for read in together) == 1
+
+
+def test_a_slow_source_is_not_waited_for_until_a_batch_is_full():
+    slow = transport(video=Video(rate=2), seconds=6.0)
+    port = free_port()
+    with udp_sender(slow, port, 6.0):
+        connection = connect(f"udp://127.0.0.1:{port}", open_timeout_s=10.0, read_timeout_s=3.0)
+        connection.batch = Batch(8, 0.16)
+        came: list[float] = []
+        while len(came) < 6:
+            came += [time.monotonic() for _ in pictures(connection.read())]
+        connection.close()
+    later = [at_s for at_s in came if at_s > came[0] + 0.3]  # the first were kept while libav looked at them
+    assert all(later[n + 2] - later[n] > 0.3 for n in range(len(later) - 2))
 
 
 def test_another_codec_in_mid_stream_is_decoded_over_the_net_too(media):

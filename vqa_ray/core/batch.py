@@ -16,6 +16,11 @@ class Batch(NamedTuple):
     pictures: int
     every_s: float
 
+    @property
+    def delay_s(self) -> float:
+        """By how much it makes later what is taken: its first picture waits for the last."""
+        return self.every_s if self.pictures > 1 else 0.0
+
 
 STEPS = ((0.0, Batch(1, 0.04)), (0.5, Batch(2, 0.08)), (0.65, Batch(4, 0.16)), (0.8, Batch(4, 0.32)))
 SMALLEST = STEPS[0][1]

@@ -18,6 +18,7 @@ class Progress:
         self.began_s: float | None = None  # of this connection: its first media,
         self.reached_s: float | None = None  # and the latest: its start, since its end may be a guess
         self.burst_s = 0.0
+        self.delay_s = 0.0  # of the batch in which media are taken
         self.reconnects = 0
         self.faults = 0
         self.frames = 0
@@ -57,6 +58,11 @@ class Progress:
             self._bursts += 1
             if self._bursts > 2:
                 self.burst_s = max(gap_s, 0.8 * self.burst_s)
+
+    @property
+    def slack_s(self) -> float:
+        """Delay that comes and goes by nature: segments come in bursts, and media are taken in batches."""
+        return self.burst_s + self.delay_s
 
     @property
     def seen_s(self) -> float:
@@ -100,5 +106,5 @@ class Progress:
         return self._fps if now_s - self._tick_s < 5.0 else 0.0
 
     def allowed_silence_s(self, stall_after_s: float) -> float:
-        """How long no packet may come: segments come in bursts."""
-        return stall_after_s + 1.5 * self.burst_s
+        """How long no packet may come: segments come in bursts, and a batch that is not full waits once more."""
+        return stall_after_s + 1.5 * self.burst_s + 2.0 * self.delay_s
