@@ -1,8 +1,8 @@
 """How much of a live input is taken at once: little while there is time, more the busier the process is. Pure.
 
-Taken one by one, pictures of many streams cost more than those of a file: each stream's turn finds neither its code nor
-its data in the caches, and wakes a thread. Several pictures in one turn share that, and come later. So a process with
-time to spare tells at once, and a busy one holds more streams (`python -m benchmarks density`).
+Taken one by one, pictures of many streams cost more than those of a file: for each a thread wakes, and finds neither
+its code nor its data in the caches. Several that are taken together share that, and come later. So a process with time
+to spare tells at once, and a busy one holds more streams (`python -m benchmarks density`).
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ STEADY_SHARE = 0.15  # busier by less than this: larger batches make it less bus
 
 
 class Batch(NamedTuple):
-    """What one turn of a stream takes. pictures: at most; every_s: how often the network is asked, in seconds."""
+    """pictures: taken together, at most; every_s: how often the network is asked, in seconds."""
 
     pictures: int
     every_s: float
@@ -34,7 +34,7 @@ class Batching:
 
     @property
     def batch(self) -> Batch:
-        """What a turn takes now."""
+        """What is taken at once now."""
         return STEPS[self._step][1]
 
     def look(self, busy_share: float) -> None:

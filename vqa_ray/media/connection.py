@@ -30,9 +30,9 @@ from vqa_ray.media.opening import Opened, Opener
 from vqa_ray.media.options import SourceOptions
 from vqa_ray.media.ring import PacketRing
 from vqa_ray.media.seams import Seams
+from vqa_ray.media.slots import Slot
 from vqa_ray.media.tape import Tape
 from vqa_ray.media.tracks import AudioTrack, Track, VideoTrack
-from vqa_ray.media.turn import Turn
 
 Packets = tuple[PacketInfo, ...]
 Item = Packets | TransportFault | Services | Coding | Picture | AudioBlock
@@ -56,8 +56,8 @@ class Connection:
 
     info: what the input holds; ring: its last packets; tape: the same, to cut evidence from; position_s: decode time of
     the last packet on the timeline; last_packet_mono_s: when it came, by the clock given. tells_services, tells_coding:
-    whether to give Services and Coding, which are looked at once a second. turn: taken when packets have come, and kept
-    until more are needed: what was given is looked at in it.
+    whether to give Services and Coding, which are looked at once a second. slot: taken when packets have come, and kept
+    until more are needed, so that what was given out is looked at in it.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Connection:
         self.position_s: float | None = None
         self.last_packet_mono_s = now()
         self.tells_services = self.tells_coding = False
-        self.turn = Turn()
+        self.slot = Slot()
         self._opener = opener
         self._live = live
         self._options = options
@@ -166,7 +166,7 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the input and the decoders; may be called again."""
-        self.turn.give()
+        self.slot.give()
         container, self._container = self._container, None
         self._errors = self.decode_errors
         self._coming.clear()
@@ -187,9 +187,9 @@ class Connection:
 
         They are placed one after the other, since Python costs several times as much between two decoded pictures.
         """
-        self.turn.give()
+        self.slot.give()
         came = self._come()
-        self.turn.take()
+        self.slot.take()
         found = self._place(came)
         audio = self._audio
         enough = not self._live or len(self._sounds) >= self._enough_sounds
@@ -483,6 +483,7 @@ class Connection:
 
     def _turn(self, tap: Tap) -> None:
         """Another codec or other PIDs from here on: begin anew with the demuxer and the decoders, not with the time."""
+        self.slot.give()  # opening waits for the network
         tier, container = self.tier, self._container
         self._errors = self.decode_errors
         if container is not None:

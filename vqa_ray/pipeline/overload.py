@@ -1,5 +1,5 @@
-"""What the streams of this process decide together, since they share its time: who leaves out frames, how much a turn
-takes.
+"""What the streams of this process decide together, since they share its time: who leaves out frames, and how much each
+takes at once.
 """
 
 import threading
@@ -37,7 +37,7 @@ class Overload:
 
     @property
     def batch(self) -> Batch:
-        """What a turn of each stream takes now."""
+        """What each stream takes at once now."""
         return self._batching.batch
 
     def prioritise(self, ladder: "SharedLadder", priority: int) -> None:
@@ -73,7 +73,7 @@ class SharedLadder:
 
     @property
     def batch(self) -> Batch:
-        """What a turn of the stream takes from now on."""
+        """What the stream takes at once from now on."""
         return self._overload.batch
 
     def step(self, behind_s: float, now_s: float, *, slack_s: float = 0.0) -> Tier:

@@ -31,8 +31,8 @@ from vqa_ray.errors import SourceError
 from vqa_ray.media.live_watch import LiveWatch
 from vqa_ray.media.manifest_watch import ManifestWatch
 from vqa_ray.media.playlist_watch import PlaylistWatch
+from vqa_ray.media.slots import Slot, Slots
 from vqa_ray.media.source import Connection, EndOfMedia, SourceInfo, is_live, open_source
-from vqa_ray.media.turn import Turn, Turns
 from vqa_ray.pipeline import overload
 from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.analysis import LASTING, NOT_ANALYSED, Analysis, Item, StreamState
@@ -58,7 +58,7 @@ class StreamRun:
     """A stream that is being watched. `start`, then `stop`; everything else may be called from any thread.
 
     rehearse: watch it without any output until `take_over`, while another has it.
-    reached_s: how far the last owner is known to have come, where its snapshot does not tell. turns: of the process,
+    reached_s: how far the last owner is known to have come, where its snapshot does not tell. slots: of the process,
     shared by its live streams.
     """
 
@@ -75,7 +75,7 @@ class StreamRun:
         windows: Callable[[list[WindowRow]], None] | None = None,
         over: Callable[[str, int], bool] = lambda stream_id, epoch: False,
         keeper: Keeper | None = None,
-        turns: Turns | None = None,
+        slots: Slots | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stream = stream
@@ -86,7 +86,7 @@ class StreamRun:
         self._windows = windows
         self._monotonic = monotonic
         self._live = is_live(stream.url)
-        self._turn = Turn(turns if self._live else None)  # a file never waits for input, and would leave none to others
+        self._slot = Slot(slots if self._live else None)  # a file never waits for input, and would leave none to others
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stream-{stream.id}", daemon=True)
@@ -294,7 +294,7 @@ class StreamRun:
             self._trail.opened(connection.info)
         connection.tells_services = Input.SERVICES in self.analysis.wants
         connection.tells_coding = Input.CODING in self.analysis.wants
-        connection.turn = self._turn
+        connection.slot = self._slot
         self._connection = connection
         try:
             self._watch_playlists(connection.info.format)

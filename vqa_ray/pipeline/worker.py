@@ -11,7 +11,7 @@ from vqa_ray.config import Profile, StreamSpec
 from vqa_ray.core.still import Still
 from vqa_ray.core.window import WindowRow
 from vqa_ray.errors import StaleEpoch
-from vqa_ray.media.turn import Turns
+from vqa_ray.media.slots import Slots
 from vqa_ray.pipeline.about import About
 from vqa_ray.pipeline.evidence import Keeper
 from vqa_ray.pipeline.report import StreamReport, Told, Warmth
@@ -49,7 +49,7 @@ class Worker:
         self._windows = windows
         self._over = over
         self._keeper = keeper
-        self._turns = Turns(cores)
+        self._slots = Slots(cores)
         self._lock = threading.Lock()
         self._runs: dict[str, StreamRun] = {}
         self._rehearsals: dict[str, StreamRun] = {}
@@ -68,7 +68,7 @@ class Worker:
             windows=self._windows,
             over=self._over,
             keeper=self._keeper,
-            turns=self._turns,
+            slots=self._slots,
         )
         with self._lock:
             before, self._rehearsals[stream.id] = self._rehearsals.get(stream.id), run
@@ -123,7 +123,7 @@ class Worker:
                 windows=self._windows,
                 over=self._over,
                 keeper=self._keeper,
-                turns=self._turns,
+                slots=self._slots,
             )
             run.start()
         with self._lock:

@@ -5,17 +5,17 @@ import time
 
 import pytest
 
-from vqa_ray.media import turn
-from vqa_ray.media.turn import Turn, Turns
+from vqa_ray.media import slots as module
+from vqa_ray.media.slots import Slot, Slots
 
 
 def at_work(cores: float, streams: int = 6) -> int:
     """The most streams that worked at a time."""
-    turns, working, most, lock = Turns(cores), 0, 0, threading.Lock()
+    slots, working, most, lock = Slots(cores), 0, 0, threading.Lock()
 
     def watch() -> None:
         nonlocal working, most
-        mine = Turn(turns)
+        mine = Slot(slots)
         for _ in range(5):
             mine.take()
             with lock:
@@ -40,8 +40,8 @@ def test_as_many_streams_work_at_a_time_as_there_are_cores(cores, streams):
 
 
 def test_taking_twice_and_giving_twice_changes_nothing():
-    turns = Turns()
-    one, other = Turn(turns), Turn(turns)
+    slots = Slots()
+    one, other = Slot(slots), Slot(slots)
     one.take()
     one.take()
     one.give()
@@ -50,24 +50,24 @@ def test_taking_twice_and_giving_twice_changes_nothing():
     other.give()
 
 
-def test_alone_it_is_always_its_turn():
-    alone = Turn()
+def test_alone_it_may_always_work():
+    alone = Slot()
     alone.take()
     alone.give()
 
 
 def test_who_hangs_holds_the_others_up_once_and_not_again(monkeypatch):
-    monkeypatch.setattr(turn, "PATIENCE_S", 0.1)
-    turns = Turns()
-    hanging, one, other = Turn(turns), Turn(turns), Turn(turns)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    slots = Slots()
+    hanging, one, other = Slot(slots), Slot(slots), Slot(slots)
     hanging.take()
     one.take()
     one.give()
     began_s = time.monotonic()
     other.take()
     assert time.monotonic() - began_s < 0.1
-    hanging.give()  # after all: it is nobody's turn by that
-    third = threading.Thread(target=Turn(turns).take, daemon=True)
+    hanging.give()  # after all: nobody may work because of that
+    third = threading.Thread(target=Slot(slots).take, daemon=True)
     third.start()
     third.join(0.05)
     assert third.is_alive()
