@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.media_servers import free_port
 from tests.pictures import texture as drawn
 from vqa_ray.config import LIVE, DetectorSet, Profile, StreamSpec
 from vqa_ray.core.notice import NoticeKind
@@ -327,6 +328,30 @@ def test_an_error_in_the_watchdogs_look_hurts_no_other_stream(told, clip, port, 
             until(lambda: made.reports()[0].state == "live" and len(calls) > 4, 12)
         until(lambda: kinds(told) == [("opened", "signal_loss")], 4)  # so the watchdog lives
     finally:
+        made.stop(2.0)
+
+
+def test_a_stream_that_hangs_in_its_own_work_does_not_hold_up_the_others(told, clip, port, monkeypatch):
+    detector, over = type(by_id["black"]().build()), threading.Event()
+    real = detector.read
+
+    def hanging(self, picture):
+        if threading.current_thread().name == "stream-hangs":
+            over.wait(30)
+        return real(self, picture)
+
+    monkeypatch.setattr(detector, "read", hanging)
+    made = Worker("w", tell=told.append)
+    other = free_port()
+    try:
+        made.assign(msgspec.structs.replace(stream(other), id="hangs"), profile(black=0.3), epoch=1)
+        made.assign(stream(port), profile(black=0.3), epoch=1)
+        with Sender(clip, other), Sender(clip, port):
+            until(lambda: ("closed", "black") in kinds(told), 14)
+        assert {one.of for one in told} == {"one"}
+        assert made.reports()[1].coverage == pytest.approx(1.0)
+    finally:
+        over.set()
         made.stop(2.0)
 
 

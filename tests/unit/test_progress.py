@@ -14,7 +14,7 @@ def test_it_is_as_far_as_the_start_of_its_newest_media_since_an_end_may_be_a_gue
 
 def test_just_after_a_silence_nothing_is_measured():
     progress = Progress(0.0)
-    progress.connected(0.0, "mpegts")
+    progress.connected(0.0, segmented=False)
     progress.packet(0.1)
     assert progress.due(TICK_S)
     progress.packet(6.0)
@@ -26,7 +26,7 @@ def test_just_after_a_silence_nothing_is_measured():
 
 def test_between_the_bursts_of_segmented_media_there_is_no_silence():
     progress = Progress(0.0)
-    progress.connected(0.0, "hls")
+    progress.connected(0.0, segmented=True)
     progress.packet(0.1)
     progress.packet(6.0)
     assert progress.due(6.0)

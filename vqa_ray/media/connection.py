@@ -382,17 +382,20 @@ class Connection:
                 track.passed = self._dating.track(track.pid)
 
     def _portion(self) -> None:
-        """How much is taken at once: of a live input as much as `batch` says, and for no longer than it says."""
-        ahead = self._batch.pictures if self._live else (AHEAD if self._video is not None else 1)
-        video = self.info.video
+        """How much is taken at once: of a live input as much as `batch` says, and for no longer than it says.
+
+        Segments come whole, so nothing is gained by it there, and the last pictures of one would wait for the next.
+        """
+        video, batch = self.info.video, SMALLEST if self.info.segmented else self._batch
+        ahead = batch.pictures if self._live else (AHEAD if video is not None else 1)
         self._together = 1 if video is None else together(video.width * video.height)
         if self._live:
             self._together = min(self._together, ahead)
         self._enough_pictures = self._together if self._live else ahead
         self._enough_sounds = ahead * self._audio.batch if self._audio is not None else 1
-        self._gather_s = self._batch.every_s if self._live and ahead > 1 else math.inf
+        self._gather_s = batch.every_s if self._live and ahead > 1 else math.inf
         if self._tap is not None:
-            self._tap.every_s = self._batch.every_s
+            self._tap.every_s = batch.every_s
 
     def _watch(self, tap: Tap) -> None:
         tap.advance(0)

@@ -11,6 +11,7 @@ from vqa_ray.core.urls import redact
 from vqa_ray.media.blocks import channel_names
 
 TEXT_ART = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # libav draws any .txt or .bin as a picture
+SEGMENTED = ("hls", "dash")
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,11 @@ class SourceInfo(msgspec.Struct, kw_only=True):
     programs: int | None = None
     tracks: int = 0
     services: tuple[str, ...] = ()
+
+    @property
+    def segmented(self) -> bool:
+        """Whether its media come a segment at a time."""
+        return any(name in self.format for name in SEGMENTED)
 
 
 def choose(container: InputContainer) -> tuple[Any | None, Any | None]:

@@ -3,7 +3,6 @@
 from vqa_ray.pipeline.toll import Toll
 
 BURST_UNKNOWN_S = 8.0  # allowed silence of segmented media before two segments have been seen
-SEGMENTED = ("hls", "dash")
 
 
 class Progress:
@@ -33,9 +32,9 @@ class Progress:
         self._frames_at_tick = 0
         self._fps = 0.0
 
-    def connected(self, now_s: float, container: str) -> None:
+    def connected(self, now_s: float, *, segmented: bool) -> None:
         """Another connection."""
-        self._segmented = any(name in container for name in SEGMENTED)
+        self._segmented = segmented
         self.burst_s = BURST_UNKNOWN_S if self._segmented else 0.0
         self._bursts = 0
         self.last_arrival_s = now_s

@@ -303,7 +303,7 @@ class StreamRun:
                 self.analysis.connected()
                 if witness is not None:
                     witness.connected(connection.tape)
-                self._progress.connected(self._monotonic(), connection.info.format)
+                self._progress.connected(self._monotonic(), segmented=connection.info.segmented)
                 # another connection, another delay on the way, and it begins with all frames
                 self._ladder = overload.HERE.join(self._priority, self._monotonic())
             self._read_all(connection)
