@@ -230,14 +230,25 @@ def _start(
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A short one (Ray keeps Unix sockets below it), for all that a run leaves; gone afterwards."""
+    """A short one (Ray keeps Unix sockets below it), for what a run leaves; gone afterwards, with who works in it."""
     folder = Path(tempfile.mkdtemp(prefix="vqa", dir="/tmp"))
     for name in ("ray", "notes"):  # Ray writes into the first before it makes it
         (folder / name).mkdir()
     try:
         yield folder
     finally:
+        _signal(_naming(folder), signal.SIGKILL)  # machines of Ray's fake provider leave their log monitors
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _naming(folder: Path) -> list[int]:
+    """Processes whose command line names this folder; none where there is no /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if os.fsencode(folder) in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 def sources_of(kinds: Mapping[str, Kind], stack: contextlib.ExitStack) -> dict[str, Source]:
