@@ -39,6 +39,9 @@ class Batching:
 
     def look(self, busy_share: float) -> None:
         """busy_share: CPU seconds a second that the process uses; an analyzer has one core."""
-        up = max(n for n, (share, _) in enumerate(STEPS) if busy_share >= share)
-        down = max(n for n, (share, _) in enumerate(STEPS) if busy_share + STEADY_SHARE >= share)
-        self._step = max(up, min(self._step, down))
+        self._step = min(max(self._step, _step(busy_share)), _step(busy_share + STEADY_SHARE))
+
+
+def _step(busy_share: float) -> int:
+    """The last one that begins at this share or below."""
+    return max(n for n, (share, _) in enumerate(STEPS) if busy_share >= share)

@@ -116,12 +116,16 @@ class Connection:
 
     @property
     def batch(self) -> Batch:
-        """How much of a live input is taken at once; may be set at any time by the reading thread."""
+        """How much of a live input is taken at once; may be set at any time by the reading thread.
+
+        Of segments it stays the smallest: they come whole, so that nothing is gained, and the last pictures of one
+        would wait for the next.
+        """
         return self._batch
 
     @batch.setter
     def batch(self, batch: Batch) -> None:
-        if batch is not self._batch:
+        if batch is not self._batch and not self.info.segmented:
             self._batch = batch
             self._portion()
 
@@ -382,11 +386,8 @@ class Connection:
                 track.passed = self._dating.track(track.pid)
 
     def _portion(self) -> None:
-        """How much is taken at once: of a live input as much as `batch` says, and for no longer than it says.
-
-        Segments come whole, so nothing is gained by it there, and the last pictures of one would wait for the next.
-        """
-        video, batch = self.info.video, SMALLEST if self.info.segmented else self._batch
+        """How much is taken at once: of a live input as much as `batch` says, and for no longer than it says."""
+        video, batch = self.info.video, self._batch
         ahead = batch.pictures if self._live else (AHEAD if video is not None else 1)
         self._together = 1 if video is None else together(video.width * video.height)
         if self._live:

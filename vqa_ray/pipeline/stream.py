@@ -398,8 +398,8 @@ class StreamRun:
             return
         behind_s = self._now_s() - reached_s
         tier = self._ladder.step(behind_s, now_s, slack_s=self._progress.slack_s)
-        batch = connection.batch = self._ladder.batch
-        self._progress.delay_s = batch.delay_s
+        connection.batch = self._ladder.batch
+        self._progress.delay_s = connection.batch.delay_s
         if tier is not connection.tier:
             log.warning("stream %s: %.1f s behind, now decodes: %s", self.stream.id, self._ladder.lag_s, tier.value)
             connection.tier = tier
